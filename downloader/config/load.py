@@ -1,0 +1,214 @@
+"""The only reader of configuration files, environment variables and flags: layers in, checked `Settings` out.
+
+Order, later wins: default < configuration file < environment < flag. Each value remembers where it came from.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from downloader.config.settings import (
+    SECTIONS,
+    Concurrency,
+    Download,
+    Mode,
+    Option,
+    Output,
+    Run,
+    Section,
+    Settings,
+    Source,
+    Transform,
+)
+from downloader.errors import ConfigError
+
+Layer = Mapping[str, Mapping[str, Any]]
+"""Raw values by section and field, as one place wrote them."""
+
+_ADAPTER = TypeAdapter(Settings)
+_ENV_PREFIX = "DOWNLOADER_"
+_NONE = "none"
+
+
+class _Places(BaseSettings):
+    """Tells pydantic-settings which sections exist, and how environment variables are spelled."""
+
+    model_config = SettingsConfigDict(env_prefix=_ENV_PREFIX, env_nested_delimiter="__")
+    concurrency: Concurrency = field(default_factory=Concurrency)
+    download: Download = field(default_factory=Download)
+    transform: Transform = field(default_factory=Transform)
+    output: Output = field(default_factory=Output)
+    source: Source = field(default_factory=Source)
+    run: Run = field(default_factory=Run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Checked settings, and for each (section, field) that is not a default the place it came from."""
+
+    settings: Settings
+    origins: Mapping[tuple[str, str], str]
+
+    def origin(self, section: str, name: str) -> str:
+        """Where a value came from, for a person."""
+        return self.origins.get((section, name), "default")
+
+
+def flag_of(name: str) -> str:
+    """The long flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def load(
+    mode: Mode = "run", sources: Iterable[str] = (), *, flags: Layer | None = None, config_file: Path | None = None
+) -> Resolved:
+    """Settings from all layers.
+
+    Raises:
+        ConfigError: naming the place, the key and what would be right, for the first thing that is wrong.
+    """
+    origins: dict[tuple[str, str], str] = {}
+    merged: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for layer, place in (
+        (_file_layer(config_file), lambda section, name: _file_place(config_file, section, name)),
+        (_environment_layer(), lambda section, name: f"{_ENV_PREFIX}{section}__{name}".upper()),
+        (flags or {}, lambda _, name: flag_of(name)),
+    ):
+        for section, values in layer.items():
+            for name, raw in values.items():
+                where = place(section, name)
+                merged[section][name] = _read(section, name, raw, where)
+                origins[section, name] = where
+    settings = _check(merged, origins)
+    if mode == "fetch" and ("download", "max_size") not in origins:
+        settings = replace(settings, download=replace(settings.download, max_size=None))
+        origins["download", "max_size"] = "default of fetch"
+    return Resolved(settings=replace(settings, mode=mode, sources=tuple(sources)), origins=origins)
+
+
+def _file_layer(path: Path | None) -> Layer:
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such configuration file")
+    try:
+        layer = TomlConfigSettingsSource(_Places, path)()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path}: not valid TOML: {problem}") from None
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
+    for section, values in layer.items():
+        if section not in SECTIONS or not isinstance(values, dict):
+            raise ConfigError(f"{_file_place(path, None, section)}: no such section; there are {', '.join(SECTIONS)}")
+    return layer
+
+
+def _environment_layer() -> Layer:
+    return cast("Layer", EnvSettingsSource(_Places)())
+
+
+def _file_place(path: Path | None, section: str | None, name: str) -> str:
+    """`file:line` of a key, for messages; only the file where the line cannot be told."""
+    here = None
+    for number, line in enumerate(Path(path or "").read_text("utf-8").splitlines(), 1):
+        if header := re.match(r"\s*\[([^\]]+)\]", line):
+            here = header[1].strip()
+            if section is None and here == name:
+                return f"{path}:{number}: [{name}]"
+        elif here == section and re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*=", line):
+            return f"{path}:{number}: {name}"
+    return f"{path}: {name}"
+
+
+def _read(section: str, name: str, raw: Any, where: str) -> Any:  # noqa: ANN401 - a raw value can be anything
+    """The value a raw one stands for, by the option's own reading of text."""
+    options = SECTIONS[section].options()
+    if name not in options:
+        raise ConfigError(
+            f"{where}: there is no setting {name!r} in [{section}]; `downloader config show` lists them all"
+        )
+    parse = options[name].parse
+    try:
+        if isinstance(raw, str) and raw.lower() == _NONE and _may_be_none(SECTIONS[section], name):
+            return None
+        if parse is None:
+            return raw
+        if isinstance(raw, (list, tuple)):
+            return tuple(part for text in raw for part in parse(str(text)))
+        return parse(raw) if isinstance(raw, str) else raw
+    except ValueError as problem:
+        raise ConfigError(f"{where}: {problem}") from None
+
+
+def _may_be_none(section: type[Section], name: str) -> bool:
+    return type(None) in get_args(next(f.type for f in fields(section) if f.name == name))
+
+
+def _check(merged: Layer, origins: Mapping[tuple[str, str], str]) -> Settings:
+    try:
+        settings = _ADAPTER.validate_python(merged)
+    except ValidationError as problem:
+        errors = problem.errors()
+        section, name = (str(part) for part in errors[0]["loc"][:2])
+        wants = {
+            error["msg"].removeprefix("Input ").partition(", unable to parse")[0]
+            for error in errors
+            if error["loc"][:2] == (section, name)
+        }
+        raw = merged[section][name]
+        raise ConfigError(f"{origins[section, name]}: {' or '.join(sorted(wants))}, not {raw!r}") from None
+    names = [size.name for size in settings.transform.resize if size.name]
+    if len(names) != len(set(names)):
+        raise ConfigError(f"{origins['transform', 'resize']}: two sizes have the same name")
+    return settings
+
+
+def dump(settings: Settings) -> dict[str, Any]:
+    """Plain JSON values, from which `restore` makes the same settings again."""
+    return asdict(settings)
+
+
+def restore(dumped: Mapping[str, Any]) -> Settings:
+    """The settings that `dump` wrote; raises ConfigError where this version does not understand them."""
+    try:
+        return _ADAPTER.validate_json(json.dumps(dumped))
+    except ValidationError as problem:
+        raise ConfigError(f"stored settings are not understood by this version: {problem.errors()[0]['msg']}") from None
+
+
+def show_value(option: Option, value: Any) -> str:  # noqa: ANN401 - the value of any option
+    """A value as it would be written in TOML."""
+    if value is None:
+        return json.dumps(_NONE)
+    if isinstance(value, tuple):
+        return json.dumps([option.show(part) for part in value])
+    if isinstance(value, bool | float):
+        return json.dumps(value)
+    if isinstance(value, int) and option.show is str:
+        return str(value)
+    return json.dumps(option.show(value), ensure_ascii=False)
+
+
+def as_toml(settings: Settings) -> str:
+    """A complete configuration file with every key, its value and its meaning."""
+    blocks = [
+        "# Every setting of downloader with its default. Order: default < this file < environment < flag.",
+    ]
+    for section, values in each_section(settings):
+        lines = [f"[{section}]"]
+        options = values.options()
+        lines += [f"{name} = {show_value(opt, getattr(values, name))}  # {opt.help}" for name, opt in options.items()]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def each_section(settings: Settings) -> Iterable[tuple[str, Section]]:
+    """The sections of some settings, in the order of the table."""
+    return ((section, getattr(settings, section)) for section in SECTIONS)

@@ -1,0 +1,308 @@
+"""Every setting of a run: its meaning, default, bounds and flag, in one table. Pure and frozen.
+
+One section a class. A field made by `option` is at once a command line flag, a TOML key (`[section] field`) and an
+environment variable (`DOWNLOADER_SECTION__FIELD`); `downloader.config.load` fills and checks them, and nothing else reads
+flags, files or the environment. This module imports no third-party code that is slow to load, so that `--help` stays quick and a worker
+process can import it cheaply.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_COUNT_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from text: `300`, `10K`, `1.5M`, `2G`; the units are powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        message = f"{text!r} is not a size; write for example 300, 10K, 1.5M or 2G"
+        raise ValueError(message)
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def show_size(size_bytes: int) -> str:
+    """The shortest exact text that `parse_size` reads back to the same number."""
+    for unit in ("T", "G", "M", "K"):
+        factor = _UNITS[unit.lower()]
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor}{unit}"
+    return str(size_bytes)
+
+
+def parse_count(text: str) -> int:
+    """A number of things from text: `100M` is a hundred million; the units are powers of 1000."""
+    match = _COUNT.fullmatch(text.strip())
+    if not match:
+        message = f"{text!r} is not a number; write for example 5000, 100K or 100M"
+        raise ValueError(message)
+    return int(float(match[1]) * _COUNT_UNITS[match[2].lower()])
+
+
+def show_count(number: int) -> str:
+    """The shortest exact text that `parse_count` reads back to the same number."""
+    for unit in ("G", "M", "K"):
+        factor = _COUNT_UNITS[unit.lower()]
+        if number and number % factor == 0:
+            return f"{number // factor}{unit}"
+    return str(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """One wanted size: a box, one side, or a percentage.
+
+    `256` and `256x256` are boxes, `800x` fixes the width, `x600` the height, `50%` scales both sides; `thumb=256` names
+    the variant. `width` and `height` in pixels; None where that side is free.
+    """
+
+    name: str | None = None
+    width: int | None = None
+    height: int | None = None
+    percent: float | None = None
+
+    def __str__(self) -> str:
+        """The spec that `parse_sizes` reads back to this value."""
+        prefix = f"{self.name}=" if self.name else ""
+        if self.percent is not None:
+            return f"{prefix}{self.percent:g}%"
+        return f"{prefix}{self.width or ''}x{self.height or ''}"
+
+
+_SIDE_LIMIT_PX = 65_535
+"""The largest side JPEG can hold (ITU-T T.81, 16-bit dimensions); no output format here needs more."""
+_SPEC = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9_]+)=)?(?:(?P<percent>\d+(?:\.\d+)?)%|(?P<square>\d+)|(?P<width>\d+)x(?P<height>\d*)|x(?P<only_height>\d+))"
+)
+
+
+def parse_sizes(text: str) -> tuple[Size, ...]:
+    """The sizes of one `--resize` value; several are separated by white space."""
+    sizes = tuple(_parse_size_spec(spec) for spec in text.split())
+    if not sizes:
+        message = "a size is missing; write for example 256, 256x256, 800x, x600 or 50%"
+        raise ValueError(message)
+    return sizes
+
+
+def _parse_size_spec(spec: str) -> Size:
+    match = _SPEC.fullmatch(spec)
+    if not match:
+        message = f"{spec!r} is not a size; write 256, 256x256, 800x, x600 or 50%, with a name before it if wanted (thumb=256)"
+        raise ValueError(message)
+    name = match["name"]
+    if match["percent"]:
+        percent = float(match["percent"])
+        if not 0 < percent <= 1000:
+            message = f"{spec!r}: a percentage lies above 0 and at most at 1000"
+            raise ValueError(message)
+        return Size(name=name, percent=percent)
+    width = match["square"] or match["width"]
+    height = match["square"] or match["height"] or match["only_height"]
+    sides = {"width": int(width) if width else None, "height": int(height) if height else None}
+    for side in sides.values():
+        if side is not None and not 1 <= side <= _SIDE_LIMIT_PX:
+            message = f"{spec!r}: a side lies between 1 and {_SIDE_LIMIT_PX} pixels"
+            raise ValueError(message)
+    return Size(name=name, **sides)
+
+
+def parse_color(text: str) -> str:
+    """A CSS-like colour, `#rgb`, `#rrggbb` or one of a few names, as `#rrggbb`."""
+    named = {"white": "#ffffff", "black": "#000000", "gray": "#808080", "grey": "#808080"}
+    value = named.get(text.lower(), text.lower())
+    if re.fullmatch(r"#[0-9a-f]{3}", value):
+        value = "#" + "".join(2 * digit for digit in value[1:])
+    if not re.fullmatch(r"#[0-9a-f]{6}", value):
+        message = f"{text!r} is not a colour; write white, black, gray, #rgb or #rrggbb"
+        raise ValueError(message)
+    return value
+
+
+def parse_header(text: str) -> str:
+    """A request header `Name: value` (RFC 9110 field name; no line breaks, which would let a value add headers)."""
+    name, colon, value = text.partition(":")
+    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
+        message = f"{name!r} is not a header; write 'Name: value' on one line"
+        raise ValueError(message)
+    return f"{name}: {value.strip()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """How a setting is written by a user.
+
+    `parse` turns text into the value (None: the type's own reading); `show` turns the value into text again.
+    """
+
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    parse: Callable[[str], Any] | None = None
+    show: Callable[[Any], str] = str
+
+
+def option(
+    default: Any,
+    text: str,
+    *flags: str,
+    metavar: str | None = None,
+    parse: Callable[[str], Any] | None = None,
+    show: Callable[[Any], str] = str,
+) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """A field of a section: its default, its one-line meaning and its extra flags (`--field-name` is always there)."""
+    return field(
+        default=default, metadata={"option": Option(help=text, flags=flags, metavar=metavar, parse=parse, show=show)}
+    )
+
+
+class Section:
+    """A group of settings: one TOML table."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """The options of this section by field name, in order."""
+        return {f.name: f.metadata["option"] for f in fields(cls)}  # type: ignore[arg-type]
+
+
+Threads = Annotated[int, Ge(1), Le(1024)]
+Processes = Annotated[int, Ge(1), Le(256)]
+Seconds = Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency(Section):
+    """How much runs at the same time."""
+
+    threads: Threads = option(16, "download threads", "-t", metavar="N")
+    processes: Processes | Literal["auto"] = option(
+        "auto", "transform processes; auto is one per CPU", "-p", metavar="N|auto"
+    )
+    queue_size: Annotated[int, Ge(1), Le(100_000)] = option(
+        64, "files that may wait between download and transform", metavar="N"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download(Section):
+    """How bytes are fetched."""
+
+    timeout: Seconds = option(10.0, "seconds to connect, and for each read", metavar="S")
+    deadline: Seconds = option(300.0, "seconds for one URL, all attempts together", metavar="S")
+    retries: Annotated[int, Ge(0), Le(100)] = option(4, "further attempts after a passing failure", metavar="N")
+    max_size: Annotated[int, Ge(1)] | None = option(
+        256 * 1024**2, "largest body taken (fetch: no limit)", metavar="SIZE", parse=parse_size, show=show_size
+    )
+    header: tuple[str, ...] = option(
+        (), "request header 'Name: value'; repeatable", metavar="'K: V'", parse=lambda text: (parse_header(text),)
+    )
+    user_agent: str | None = option(None, "User-Agent to send instead of downloader/VERSION", metavar="TEXT")
+    max_redirects: Annotated[int, Ge(0), Le(100)] = option(10, "redirects followed for one URL", metavar="N")
+
+
+Fit = Literal["inside", "outside", "crop", "pad", "stretch"]
+Gravity = Literal["center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"]
+Format = Literal["same", "jpeg", "png", "webp", "avif"]
+Metadata = Literal["none", "copyright", "all-but-gps", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform(Section):
+    """What is made of each image."""
+
+    resize: tuple[Size, ...] = option(
+        (),
+        "wanted size: 256, 256x256, 800x, x600, 50%; repeatable, nameable (thumb=256)",
+        "-r",
+        metavar="SPEC",
+        parse=parse_sizes,
+        show=str,
+    )
+    fit: Fit = option("inside", "how the image meets the box")
+    enlarge: bool = option(False, "let small images grow to the box")
+    gravity: Gravity = option("center", "what crop keeps and where pad puts the image")
+    background: str = option("#ffffff", "colour behind transparency and padding", metavar="COLOR", parse=parse_color)
+    format: Format = option("same", "output format", "-f")
+    quality: Annotated[int, Ge(1), Le(100)] = option(85, "quality of jpeg, webp and avif", "-q", metavar="N")
+    metadata: Metadata = option("copyright", "metadata kept in the output")
+    icc: Literal["srgb", "keep"] = option("srgb", "convert colours to sRGB, or keep the profile")
+    animated: Literal["first", "all"] = option("first", "frames taken of an animation")
+    truncated: Literal["fail", "keep"] = option("fail", "what to do with an image that ends early")
+    max_pixels: Annotated[int, Ge(1)] = option(
+        100_000_000, "largest image decoded, in pixels, frames counted", metavar="N", parse=parse_count, show=show_count
+    )
+    item_timeout: Seconds = option(30.0, "seconds for one image", metavar="S")
+    worker_memory: Annotated[int, Ge(256 * 1024**2)] = option(
+        2 * 1024**3, "memory one transform process may use", metavar="SIZE", parse=parse_size, show=show_size
+    )
+    min_side: Annotated[int, Ge(1)] | None = option(None, "skip images with a shorter side below this", metavar="PX")
+    max_aspect: Annotated[float, Ge(1)] | None = option(
+        None, "skip images with a longer : shorter side above this", metavar="R"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Section):
+    """Where results go and how they are named."""
+
+    output: str = option("downloads", "folder for the results", "-o", metavar="DIR")
+    name: str | None = option(
+        None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
+    )
+    overwrite: Literal["never", "always"] = option("never", "what to do with results that are already there")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Section):
+    """How sources are read."""
+
+    input_format: Literal["auto", "txt"] = option("auto", "format of list files")
+    all_files: bool = option(False, "take every file of a folder, whatever its name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Section):
+    """How the run shows itself."""
+
+    progress: Literal["auto", "bar", "plain", "json", "none"] = option("auto", "how progress is shown on stderr")
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        "warning", "least severe log message shown on stderr"
+    )
+
+
+Mode = Literal["run", "fetch", "process"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything one run needs to know. `sources` as named on the command line; `mode` is the command."""
+
+    sources: tuple[str, ...] = ()
+    mode: Mode = "run"
+    concurrency: Concurrency = field(default_factory=Concurrency)
+    download: Download = field(default_factory=Download)
+    transform: Transform = field(default_factory=Transform)
+    output: Output = field(default_factory=Output)
+    source: Source = field(default_factory=Source)
+    run: Run = field(default_factory=Run)
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "concurrency": Concurrency,
+    "download": Download,
+    "transform": Transform,
+    "output": Output,
+    "source": Source,
+    "run": Run,
+}

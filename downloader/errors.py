@@ -1,0 +1,57 @@
+"""Exceptions that stop a run.
+
+A bad URL or a broken image never raises: it is a `Failed` value that flows on to the journal. What is raised here ends
+the whole run with one line for the user, and each class knows its exit code::
+
+    DownloaderError             2
+    |-- ConfigError             2   an option, environment variable or configuration file is wrong
+    |-- SourceError             2   a source named on the command line cannot be read
+    |-- NotThereYet             2   the command exists in the contract but not in this version
+    |-- IllegalTransition       3   a fact does not fit the item's state: a defect in this program
+    `-- CannotGoOn              3   the run cannot continue
+        |-- OutputError         3   the output cannot be written: disk full, read-only, not a folder
+        |-- OutputLocked        3   another run works on the same output
+        `-- JournalError        3   the journal is damaged, or written by a newer version
+"""
+
+
+class DownloaderError(Exception):
+    """Base of everything that stops a run. The message is one line, made for the user."""
+
+    exit_code = 2
+
+
+class ConfigError(DownloaderError):
+    """An option, an environment variable or a configuration file is wrong."""
+
+
+class SourceError(DownloaderError):
+    """A source named on the command line cannot be read."""
+
+
+class NotThereYet(DownloaderError):
+    """The command belongs to the contract, but this version does not have it."""
+
+
+class IllegalTransition(DownloaderError):
+    """A fact does not fit the state of its item; the item is left as it was."""
+
+    exit_code = 3
+
+
+class CannotGoOn(DownloaderError):
+    """The run cannot continue; what is in the journal is kept."""
+
+    exit_code = 3
+
+
+class OutputError(CannotGoOn):
+    """The output cannot be written: disk full, read-only, not a folder."""
+
+
+class OutputLocked(CannotGoOn):
+    """Another run works on the same output folder."""
+
+
+class JournalError(CannotGoOn):
+    """The journal is damaged, or was written by a newer version."""

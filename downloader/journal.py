@@ -1,0 +1,455 @@
+"""The durable memory of a run: one SQLite file that says where every item stands.
+
+The only user of sqlite3, and the only caller of `advance`. Facts come from one writer in batches, each batch one
+transaction; rows come from one planner. One connection behind one lock serves both and the readers: statements are
+short, and a second writer on a SQLite file would only wait for the first.
+
+WAL with `synchronous=NORMAL`: after a kill -9 every committed batch is there; after a power cut the last ones may be missing, which costs
+work done again but never a wrong outcome, since outputs are made durable before their rows (see `sinks.stage`).
+"""
+
+import json
+import sqlite3  # noqa: TID251 - its home
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from downloader.errors import JournalError
+from downloader.model.items import (
+    Claim,
+    Fact,
+    Failed,
+    Fetched,
+    Item,
+    Origin,
+    Requeued,
+    Row,
+    Skipped,
+    Stored,
+    Transformed,
+)
+from downloader.model.states import TERMINAL, State, advance
+
+SCHEMA_VERSION = 1
+FILE_NAME = "journal.sqlite3"
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,      -- sha256 of source and occurrence
+    source TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    fold TEXT NOT NULL,            -- claimed output name, folded for case-insensitive file systems
+    stem TEXT NOT NULL,
+    extension TEXT,                -- NULL: the item owns the stem with every extension
+    columns TEXT,                  -- JSON object
+    plan INTEGER NOT NULL,         -- number of the run that last listed this row
+    repeats INTEGER NOT NULL DEFAULT 0,  -- how often that run listed the same source again
+    state TEXT NOT NULL,
+    stage TEXT, kind TEXT, message TEXT,
+    http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
+    final_url TEXT, media_type TEXT, bytes INTEGER, sha256 TEXT,
+    path TEXT, staged INTEGER,     -- where fetched bytes lie, while they do
+    width INTEGER, height INTEGER,
+    bytes_written INTEGER NOT NULL DEFAULT 0,
+    outputs TEXT, warnings TEXT, timings TEXT  -- JSON
+);
+CREATE INDEX items_fold ON items (fold);
+CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
+"""
+
+_INSERT = """
+INSERT OR IGNORE INTO items (key, source, origin, fold, stem, extension, columns, plan, state)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?
+WHERE NOT EXISTS (SELECT 1 FROM items WHERE fold = ? AND (extension IS NULL OR ? IS NULL OR extension = ?))
+"""
+_FETCHED = """
+UPDATE items SET state = ?, path = ?, staged = ?, bytes = ?, sha256 = ?, media_type = ?, final_url = ?, http_status = ?,
+    attempts = ?, timings = ? WHERE id = ?
+"""
+_TRANSFORMED = """
+UPDATE items SET state = ?, width = ?, height = ?, sha256 = ?, warnings = ?,
+    timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
+"""
+_STORED = """
+UPDATE items SET state = ?, outputs = ?, bytes_written = ?, path = NULL, staged = NULL,
+    timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
+"""
+_FAILED = """
+UPDATE items SET state = ?, stage = ?, kind = ?, message = ?, http_status = coalesce(?, http_status),
+    attempts = max(?, attempts), final_url = coalesce(?, final_url), path = NULL, staged = NULL,
+    timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
+"""
+_SKIPPED = """
+UPDATE items SET state = ?, stage = ?, kind = ?, message = ?, path = NULL, staged = NULL,
+    timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
+"""
+_REQUEUE = """
+UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0, final_url = NULL,
+    media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL, height = NULL,
+    bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL WHERE id = ?
+"""
+
+_LIVE_COLUMNS = (
+    "id, key, source, origin, stem, extension, state, path, bytes, staged, sha256, media_type, final_url, http_status,"
+    " attempts"
+)
+
+Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
+"""For a row, its index and its key: the names to try in turn, each with its folded form."""
+
+
+def make_key(row: Row, occurrence: int) -> bytes:
+    """The stable identity of a row: sha256 over its source and how many times the list named that source before."""
+    return sha256(f"{row.source}\0{occurrence}".encode("utf-8", "surrogatepass")).digest()
+
+
+class Journal:
+    """The items of one output folder. Threads may share it.
+
+    Raises JournalError wherever the file cannot be opened, read or written.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._lock = threading.RLock()
+        self._path = path
+        if read_only and not path.is_file():
+            raise JournalError(f"{path.parent.parent}: no run has written here yet (there is no {path})")
+        mode = "ro" if read_only else "rwc"
+        with self._errors():
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=30,
+            )
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            self._db.close()
+            raise JournalError(
+                f"{path}: written by a newer version of downloader (journal {version}, known: {SCHEMA_VERSION})"
+            )
+        if not read_only:
+            self._prepare(version)
+        self.plan = int(self.meta("plan") or 0)
+        self._last_known_id = 0
+
+    def _prepare(self, version: int) -> None:
+        with self._errors():
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            # 16 MiB of page cache: the key index of a few hundred thousand rows; memory stays flat beyond it.
+            self._db.execute("PRAGMA cache_size = -16384")
+            if version == 0:
+                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OverflowError) as problem:
+            raise JournalError(f"{self._path}: the journal cannot be used: {problem}") from problem
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with self._lock, self._errors():
+            return self._db.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the file; committed batches are in it."""
+        with self._lock:
+            self._db.close()
+
+    # -- what a run remembers about itself ---------------------------------------------------------------------------
+
+    def meta(self, name: str) -> str | None:
+        """A remembered text, or None."""
+        rows = self._query("SELECT value FROM meta WHERE name = ?", name) if self._has_tables() else []
+        return rows[0][0] if rows else None
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Remember a text."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _has_tables(self) -> bool:
+        return bool(self._query("SELECT 1 FROM sqlite_master WHERE name = 'meta'"))
+
+    # -- planning ----------------------------------------------------------------------------------------------------
+
+    def begin_plan(self) -> None:
+        """Start a new plan: from here on only rows that `plan_rows` sees belong to this run."""
+        self.plan += 1
+        self.set_meta("plan", str(self.plan))
+        self._last_known_id = self._query("SELECT coalesce(max(id), 0) FROM items")[0][0]
+
+    def plan_rows(self, rows: Sequence[Row], first_index: int, names: Namer, *, redo: bool = False) -> int:
+        """Enter a batch of rows into the plan, in one transaction; returns how many have their outcome already.
+
+        A row that an earlier run planned keeps its name and its outcome (with `redo` it is done again). The n-th
+        listing of one source is an item of its own. Names are claimed in the order of the rows, whatever the timing.
+        """
+        with self._transaction() as db:
+            return sum(self._plan_row(db, row, index, names, redo=redo) for index, row in enumerate(rows, first_index))
+
+    def _plan_row(self, db: sqlite3.Connection, row: Row, index: int, names: Namer, *, redo: bool) -> bool:
+        """Plan one row; true where it has its outcome already. The first statement alone serves an ordinary new row."""
+        key = make_key(row, 0)
+        if self._insert(db, row, key, *next(names(row, index, key.hex()))):
+            return False
+        key = self._occurrence_key(db, row)
+        known = db.execute("SELECT id, state FROM items WHERE key = ?", (key,)).fetchone()
+        if known:
+            item_id, state = known[0], State(known[1])
+            if redo and state in TERMINAL:
+                state = advance(state, Requeued)
+                db.execute(_REQUEUE, (state, item_id))
+            db.execute("UPDATE items SET plan = ?, repeats = 0 WHERE id = ?", (self.plan, item_id))
+            return state in TERMINAL
+        for fold, claim in names(row, index, key.hex()):
+            if self._insert(db, row, key, fold, claim):
+                return False
+        raise JournalError(f"{row.source}: no free output name")  # the last name tried holds the whole key
+
+    def _insert(self, db: sqlite3.Connection, row: Row, key: bytes, fold: str, claim: Claim) -> bool:
+        """Add a row unless its key or its name is taken."""
+        extension = claim.extension
+        columns = json.dumps(dict(row.columns)) if row.columns else None
+        values = (
+            key,
+            _storable(row.source),
+            row.origin,
+            fold,
+            claim.stem,
+            extension,
+            columns,
+            self.plan,
+            State.PENDING,
+        )
+        return db.execute(_INSERT, (*values, fold, extension, extension)).rowcount == 1
+
+    def _occurrence_key(self, db: sqlite3.Connection, row: Row) -> bytes:
+        """The key of this listing of the row's source; repeats are counted on the row of the first listing."""
+        first = make_key(row, 0)
+        counted = db.execute(
+            "UPDATE items SET repeats = repeats + 1 WHERE key = ? AND plan = ? RETURNING repeats", (first, self.plan)
+        ).fetchone()
+        return make_key(row, counted[0]) if counted else first
+
+    # -- reading the plan --------------------------------------------------------------------------------------------
+
+    def live(self, after_id: int, limit: int) -> list[Item | Fetched]:
+        """The next items of this run without an outcome, in order, behind `after_id`."""
+        rows = self._query(
+            f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_live"  # noqa: S608 - constant names
+            " WHERE state IN ('pending', 'fetched', 'transformed') AND id > ? AND plan = ? ORDER BY id LIMIT ?",
+            after_id,
+            self.plan,
+            limit,
+        )
+        return [self._live(row) for row in rows]
+
+    def _live(self, row: tuple[Any, ...]) -> Item | Fetched:
+        (item_id, key, source, origin, stem, extension, state, path, size, staged, digest, media_type, final_url) = row[
+            :13
+        ]
+        item = Item(
+            id=item_id,
+            key=key.hex(),
+            source=_restored(source),
+            origin=Origin(origin),
+            claim=Claim(stem=stem, extension=extension),
+            renewed=item_id <= self._last_known_id,
+        )
+        if state == State.PENDING:
+            return item
+        return Fetched(
+            item=item,
+            path=_restored(path),
+            bytes=size,
+            staged=bool(staged),
+            sha256=digest,
+            media_type=media_type,
+            final_url=final_url,
+            http_status=row[13],
+            attempts=row[14],
+        )
+
+    def fetched(self) -> Iterator[Fetched]:
+        """Every item of any run whose last durable fact is `Fetched`, for the look at staged files after a crash."""
+        rows = self._query(f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')")
+        return (fetched for fetched in map(self._live, rows) if isinstance(fetched, Fetched))
+
+    # -- facts -------------------------------------------------------------------------------------------------------
+
+    def record(self, facts: Sequence[Fact]) -> None:
+        """Make a batch of facts durable, in order, all or none.
+
+        Raises:
+            IllegalTransition: where a fact does not fit its item's state; nothing of the batch is kept.
+            JournalError: the file cannot be written.
+        """
+        if not facts:
+            return
+        with self._transaction() as db:
+            states = self._states(db, {fact.item.id for fact in facts})
+            for fact in facts:
+                state = states[fact.item.id] = advance(states[fact.item.id], type(fact))
+                db.execute(*_update(state, fact))
+
+    @staticmethod
+    def _states(db: sqlite3.Connection, ids: set[int]) -> dict[int, State]:
+        marks = ",".join("?" * len(ids))
+        rows = db.execute(f"SELECT id, state FROM items WHERE id IN ({marks})", tuple(ids))  # noqa: S608 - marks only
+        return {item_id: State(state) for item_id, state in rows}
+
+    # -- looking back ------------------------------------------------------------------------------------------------
+
+    def counts(self) -> "Counts":
+        """How many items stand where, over all runs on this output."""
+        rows = self._query(
+            "SELECT state, kind, count(*), total(CASE origin WHEN 'url' THEN bytes END), total(bytes_written)"
+            " FROM items GROUP BY state, kind"
+        )
+        by_state = dict.fromkeys(State, 0)
+        failures: dict[str, int] = {}
+        skips: dict[str, int] = {}
+        for state, kind, number, _, _ in rows:
+            by_state[State(state)] += number
+            if state in {State.FAILED, State.SKIPPED}:
+                (failures if state == State.FAILED else skips)[kind] = number
+        return Counts(
+            by_state=by_state,
+            failures=failures,
+            skips=skips,
+            bytes_downloaded=int(sum(row[3] for row in rows)),
+            bytes_written=int(sum(row[4] for row in rows)),
+        )
+
+    def records(self, *, state: str | None = None, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        """The items as `status --items` shows them, in list order, one at a time."""
+        last_id = 0
+        while rows := self._query(
+            f"SELECT id, {', '.join(_RECORD_COLUMNS)} FROM items WHERE id > ? AND (? IS NULL OR state IN (?, ?))"  # noqa: S608 - constant names
+            " AND (? IS NULL OR kind = ?) ORDER BY id LIMIT 1000",
+            last_id,
+            state,
+            state,
+            State.TRANSFORMED if state == State.FETCHED else state,
+            kind,
+            kind,
+        ):
+            last_id = rows[-1][0]
+            yield from (_record(dict(zip(_RECORD_COLUMNS, row[1:], strict=True))) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many items stand where; `total = succeeded + failed + skipped + pending` by construction of the states."""
+
+    by_state: Mapping[State, int]
+    failures: Mapping[str, int]
+    skips: Mapping[str, int]
+    bytes_downloaded: int
+    bytes_written: int
+
+
+_RECORD_COLUMNS = (
+    "key",
+    "source",
+    "state",
+    "stage",
+    "kind",
+    "message",
+    "http_status",
+    "attempts",
+    "final_url",
+    "media_type",
+    "bytes",
+    "sha256",
+    "width",
+    "height",
+    "outputs",
+    "warnings",
+    "timings",
+    "columns",
+)
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    for name, empty in (("outputs", "[]"), ("warnings", "[]"), ("timings", "{}"), ("columns", "{}")):
+        row[name] = json.loads(row[name] or empty)
+    row["key"] = row["key"].hex()
+    row["source"] = _restored(row["source"])
+    row["timings_s"] = row.pop("timings")
+    if row["state"] == State.TRANSFORMED:
+        row["state"] = str(State.FETCHED)
+    return row
+
+
+def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
+    """The statement that makes one fact durable."""
+    item_id = fact.item.id
+    match fact:
+        case Fetched():
+            return _FETCHED, (
+                state,
+                _storable(fact.path),
+                fact.staged,
+                fact.bytes,
+                fact.sha256,
+                fact.media_type,
+                fact.final_url,
+                fact.http_status,
+                fact.attempts,
+                _timings(fact.timings_s),
+                item_id,
+            )
+        case Transformed():
+            warnings = json.dumps(fact.warnings) if fact.warnings else None
+            sides = (fact.width, fact.height)
+            return _TRANSFORMED, (state, *sides, fact.sha256, warnings, _timings(fact.timings_s), item_id)
+        case Stored():
+            outputs = json.dumps([asdict(output) for output in fact.outputs])
+            written = sum(output.bytes for output in fact.outputs)
+            return _STORED, (state, outputs, written, _timings(fact.timings_s), item_id)
+        case Failed():
+            reply = (fact.http_status, fact.attempts, fact.final_url)
+            return _FAILED, (state, fact.stage, fact.kind, fact.message, *reply, _timings(fact.timings_s), item_id)
+        case Skipped():
+            return _SKIPPED, (state, fact.stage, fact.reason, fact.message, _timings(fact.timings_s), item_id)
+        case Requeued():
+            return _REQUEUE, (state, item_id)
+
+
+def _timings(timings_s: Mapping[str, float]) -> str:
+    return json.dumps({name: round(seconds, 6) for name, seconds in timings_s.items()})
+
+
+def _storable(text: str) -> str | bytes:
+    """SQLite text is UTF-8: a file name that is not goes in as the bytes it is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text
+
+
+def _restored(stored: str | bytes) -> str:
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""Nouns shared by the stages; pure."""

@@ -1,0 +1,73 @@
+"""Lists of URLs, one a line, commas and all.
+
+Blank lines and lines that begin with `#` are skipped; every other line is one row, whatever it holds, so that a line
+that is no URL gets its outcome like any other. A list is never held in memory, and neither is a line without end.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from downloader.errors import SourceError
+from downloader.model.items import Origin, Row
+
+LINE_LIMIT_BYTES: Final = 65_536
+"""The longest line taken as a URL: httpx takes no longer URL either (`MAX_URL_LENGTH`)."""
+_SHOWN_BYTES = 1000
+"""As much of a longer line as its row keeps: enough for a person to find it."""
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_file(path: str) -> Iterator[Row]:
+    """The rows of a list file, `.gz` unpacked on the way.
+
+    Raises:
+        SourceError: the file cannot be read, or not to its end (damaged gzip); names the file and the line.
+    """
+    try:
+        opened = gzip.open(path, "rb") if path.lower().endswith(".gz") else Path(path).open("rb")  # noqa: SIM115
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with opened as stream:
+        yield from read_stream(cast("BinaryIO", stream), path)
+
+
+def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
+    """The rows of an open list, each as soon as its line is there; `name` is what `Row.where` calls the list.
+
+    Bytes that are not UTF-8 stay distinguishable (as surrogates) and fail with their own row, not the run. So does a
+    line over `LINE_LIMIT_BYTES`: its row keeps the beginning only, behind a remark that makes it no URL.
+
+    Raises:
+        SourceError: reading failed half-way; names the line.
+    """
+    for number, line, whole in _lines(stream, name):
+        text = line.removeprefix(_BOM) if number == 1 else line
+        text = text.strip()
+        if text.startswith(b"#") or (whole and not text):
+            continue
+        source = text.decode(errors="surrogateescape") if whole else _remark(text)
+        yield Row(source=source, origin=Origin.URL, where=f"{name}:{number}")
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, bool]]:
+    """Number, bytes and wholeness of each line; of an over-long one the first `LINE_LIMIT_BYTES`."""
+    number = 0
+    try:
+        while line := stream.readline(LINE_LIMIT_BYTES + 1):
+            number += 1
+            whole = len(line) <= LINE_LIMIT_BYTES or line.endswith(b"\n")
+            yield number, line[:LINE_LIMIT_BYTES], whole
+            while not whole:
+                rest = stream.readline(LINE_LIMIT_BYTES)
+                whole = not rest or rest.endswith(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        message = f"{name}:{number + 1}: the list cannot be read any further: {error}; repair it and run again"
+        raise SourceError(message) from error
+
+
+def _remark(line: bytes) -> str:
+    """What stands for an over-long line."""
+    return f"(longer than {LINE_LIMIT_BYTES} bytes) {line[:_SHOWN_BYTES].decode(errors='surrogateescape')}"

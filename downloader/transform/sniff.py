@@ -1,0 +1,274 @@
+"""What a file is, told by its first bytes and never by its name. Pure.
+
+Two questions are answered: which image format this is (or what else it looks like, in words for a person), and whether
+a file of a known format ends before it should. Magic numbers are those of the formats' own specifications.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from downloader.model.failures import FailureKind
+
+FORMATS = ("jpeg", "png", "gif", "webp", "avif", "bmp", "tiff")
+"""The formats that are read. No others: Pillow would run Ghostscript for EPS, and rare parsers are where holes are."""
+
+_HEAD_BYTES = 1024
+"""How far text is looked at; as the WHATWG "MIME Sniffing" standard reads (1,445 bytes), rounded down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A format that is read; one of `FORMATS`, or `heif` where its plugin is installed."""
+
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that is not read: `label` says what it looks like ("an HTML page"), `advice` what to do about it."""
+
+    kind: FailureKind
+    label: str
+    advice: str = ""
+
+
+_CONVERT = "convert it to JPEG or PNG first"
+
+_KNOWN = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+)
+
+_UNSUPPORTED = (
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"8BPS", "a Photoshop document"),
+    (b"%!PS", "a PostScript or EPS drawing"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS drawing"),
+    (b"\x00\x00\x01\x00", "a Windows icon"),
+    (b"\x00\x00\x02\x00", "a Windows cursor"),
+    (b"icns", "a macOS icon"),
+    (b"DDS ", "a DDS texture"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"qoif", "a QOI image"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"SIMPLE  =", "a FITS image"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (b"AT&TFORM", "a DjVu document"),
+    (b"BPG\xfb", "a BPG image"),
+    (b"FLIF", "a FLIF image"),
+    (b"\x8aMNG\r\n\x1a\n", "an MNG animation"),
+    (b"\x8bJNG\r\n\x1a\n", "a JNG image"),
+    (b"II\xbc\x01", "a JPEG XR image"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (b"IIRO", "a camera raw file"),
+    (b"IIRS", "a camera raw file"),
+    (b"IIU\x00", "a camera raw file"),
+)
+
+_OTHER = (
+    (b"%PDF-", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "gzip-compressed data"),
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed data"),
+    (b"BZh", "bzip2-compressed data"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x1a\x45\xdf\xa3", "a Matroska or WebM video"),
+    (b"OggS", "an Ogg sound or video file"),
+    (b"ID3", "an MP3 sound file"),
+    (b"fLaC", "a FLAC sound file"),
+    (b"FLV\x01", "a Flash video"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a Windows program"),
+    (b"wOFF", "a web font"),
+    (b"wOF2", "a web font"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+)
+
+_MAGIC: tuple[tuple[bytes, Known | Refused], ...] = (
+    *((magic, Known(name)) for magic, name in _KNOWN),
+    *((magic, Refused(FailureKind.UNSUPPORTED_FORMAT, label, _CONVERT)) for magic, label in _UNSUPPORTED),
+    *((magic, Refused(FailureKind.NOT_AN_IMAGE, label)) for magic, label in _OTHER),
+)
+
+_TIFF_MAGIC = frozenset((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"))
+_BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
+"""Sizes of the known BMP headers; with two letters of magic alone, text would pass."""
+
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
+_HTML = re.compile(
+    rb"<(?:!doctype\s+html|html|head|body|script|title|meta|iframe|h1|div|p|br|a|table)\b", re.IGNORECASE
+)
+_SVG = re.compile(rb"<(?:\w+:)?svg\b", re.IGNORECASE)
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
+_PNM = re.compile(rb"P[1-7][\s#]")
+
+
+def identify(data: bytes) -> Known | Refused:
+    """What these bytes are."""
+    by_magic = next((what for magic, what in _MAGIC if data.startswith(magic)), None)
+    return by_magic or _container(data) or _loose(data) or _text_or_nothing(data)
+
+
+def _container(data: bytes) -> Known | Refused | None:
+    """Formats whose first bytes only name the container."""
+    if data[:4] == b"RIFF":
+        return _riff(data)
+    if data[4:8] == b"ftyp":
+        return _iso_media(data)
+    if data[:4] in _TIFF_MAGIC:
+        return _tiff(data)
+    return None
+
+
+def _loose(data: bytes) -> Known | Refused | None:
+    """Formats that need more than a fixed first few bytes to be told."""
+    if data[:2] == b"BM" and _u32(data, 14) in _BMP_HEADERS:
+        return Known("bmp")
+    if data[1:4] == b"PNG":  # the rest of the signature is there to catch exactly this (PNG 3rd edition, 5.2)
+        return Refused(
+            FailureKind.CORRUPT_IMAGE, "a PNG image that was changed on its way as if it were text", "fetch it again"
+        )
+    if _PNM.match(data):
+        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a PNM image", _CONVERT)
+    return None
+
+
+def _riff(data: bytes) -> Known | Refused:
+    """RIFF containers: WebP, or sound and video."""
+    kind = data[8:12]
+    if kind == b"WEBP":
+        return Known("webp")
+    labels = {b"AVI ": "an AVI video", b"WAVE": "a WAV sound file"}
+    return Refused(FailureKind.NOT_AN_IMAGE, labels.get(kind, "a RIFF file that holds no image"))
+
+
+def _iso_media(data: bytes) -> Known | Refused:
+    """ISO base media files (ISO/IEC 14496-12): a major brand, then compatible ones in the same box."""
+    end = min(_u32(data, 0, big=True), _HEAD_BYTES)
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
+    if brands[0] in {b"avif", b"avis"}:
+        return Known("avif")
+    if brands[0] in {b"mif1", b"msf1", *_HEIF_BRANDS}:
+        return Known("avif") if {b"avif", b"avis"} & set(brands) and brands[0] not in _HEIF_BRANDS else Known("heif")
+    if brands[0] == b"crx ":
+        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
+    if brands[0] in {b"jxl ", b"jp2 ", b"jpx "}:
+        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a JPEG XL or JPEG 2000 image", _CONVERT)
+    return Refused(FailureKind.NOT_AN_IMAGE, "a video")
+
+
+def _tiff(data: bytes) -> Known | Refused:
+    """TIFF, or the camera raw formats that borrow its header."""
+    if data[8:10] == b"CR":
+        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
+    return Known("tiff")
+
+
+def _text_or_nothing(data: bytes) -> Refused:
+    """The best name for what no magic number tells."""
+    head = data[:_HEAD_BYTES]
+    if not head.strip(b"\x00"):
+        return Refused(FailureKind.NOT_AN_IMAGE, "a run of zero bytes" if data else "an empty file")
+    text = head.replace(b"\x00", b"").removeprefix(b"\xef\xbb\xbf").lstrip()  # UTF-16 pages: without their zero bytes
+    html, svg = _HTML.search(text), _SVG.search(text)
+    if svg and (html is None or svg.start() < html.start()):
+        return Refused(FailureKind.UNSUPPORTED_FORMAT, "an SVG drawing", "render it to PNG first")
+    if html:
+        return Refused(FailureKind.NOT_AN_IMAGE, "an HTML page", "look at what the URL shows in a browser")
+    label = {b"<": "an XML document", b"{": "a JSON document", b"[": "a JSON document"}.get(text[:1])
+    if label is None:
+        label = "data of no known image format" if _CONTROL.search(head) else "a text file"
+    return Refused(FailureKind.NOT_AN_IMAGE, label)
+
+
+def ends_early(name: str, data: bytes) -> bool:
+    """Whether a file of the format `name` stops before its own structure says it should.
+
+    Asked only once decoding has failed, to tell a file that was cut (fetch it again) from one that is damaged. TIFF
+    keeps its directory anywhere, so nothing can be said there.
+    """
+    ends = _ENDS.get(name)
+    return ends is not None and not ends(data)
+
+
+def _jpeg_has_end(data: bytes) -> bool:
+    """An end-of-image marker after the last start-of-scan marker (ITU-T T.81 B.1.1.3)."""
+    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+
+
+def _png_has_end(data: bytes) -> bool:
+    """Chunks run without a gap to IEND (PNG 3rd edition, 5.3: length, type, data, CRC)."""
+    at = 8
+    while at + 8 <= len(data):
+        kind = data[at + 4 : at + 8]
+        if kind == b"IEND":
+            return True
+        at += 12 + _u32(data, at, big=True)
+    return False
+
+
+def _iso_boxes_fit(data: bytes) -> bool:
+    """The top-level boxes end within the file; size 0 means to its end, 1 a 64-bit size after the type."""
+    at = 0
+    while at + 8 <= len(data):
+        size = _u32(data, at, big=True)
+        if size == 0:
+            return True
+        if size == 1 and at + 16 <= len(data):
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:  # noqa: PLR2004 - smaller than its own header: damaged, not cut
+            return True
+        at += size
+    return at == len(data)
+
+
+def _gif_has_end(data: bytes) -> bool:
+    """The trailer (GIF89a section 27), perhaps with padding after it."""
+    return data.rstrip(b"\x00").endswith(b";")
+
+
+_ENDS: dict[str, Callable[[bytes], bool]] = {
+    "jpeg": _jpeg_has_end,
+    "png": _png_has_end,
+    "gif": _gif_has_end,
+    "webp": lambda data: len(data) >= 8 + _u32(data, 4),  # RIFF: the size of all that follows
+    "bmp": lambda data: len(data) >= _u32(data, 2),  # the file size in the file header
+    "avif": _iso_boxes_fit,
+    "heif": _iso_boxes_fit,
+}
+
+
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers; the three left out are tables (ITU-T T.81 table B.1)."""
+
+_RARE_JPEG = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical lossless"}
+
+
+def jpeg_process(data: bytes) -> str | None:
+    """The rare JPEG process that libjpeg-turbo does not decode here, in words; None for the usual ones.
+
+    Walks the markers, each with its length, up to the start of frame.
+    """
+    at = 2
+    while at + 5 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins with it
+        marker = data[at + 1]
+        if marker in _JPEG_FRAMES:
+            bits = data[at + 4]
+            return _RARE_JPEG.get(marker) if bits == 8 else f"{bits}-bit"  # noqa: PLR2004 - bits of a usual sample
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # noqa: PLR2004 - a fill byte
+    return None
+
+
+def _u32(data: bytes, at: int, *, big: bool = False) -> int:
+    """An unsigned 32-bit number; 0 where the file is too short."""
+    piece = data[at : at + 4]
+    return struct.unpack(">I" if big else "<I", piece)[0] if len(piece) == 4 else 0  # noqa: PLR2004

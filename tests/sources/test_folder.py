@@ -1,0 +1,230 @@
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from downloader.config.settings import Output, Settings, Source
+from downloader.errors import SourceError
+from downloader.model.items import Origin, Row
+from downloader.sources import Tally, check, folder, read
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def walked(root: Path, tally: Tally | None = None, *, all_files: bool = False, output: str = "nowhere") -> list[str]:
+    tally = tally or Tally()
+    return [str(row.inside) for row in folder.walk(str(root), output=output, all_files=all_files, tally=tally)]
+
+
+@contextmanager
+def no_superuser() -> Iterator[None]:
+    """File permissions bind within, also where tests run as root."""
+    if os.geteuid():
+        yield
+        return
+    nobody = 65_534
+    os.seteuid(nobody)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A folder that everybody may enter, unlike `tmp_path`."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_the_root_folder_joins_cleanly() -> None:
+    """Paths below `/` have one slash."""
+    assert folder._join("/", "a.jpg") == "/a.jpg"
+
+
+def test_a_row_tells_its_place(tmp_path: Path) -> None:
+    """The source is the path as named, `inside` the part below the folder, both with `/`."""
+    make(tmp_path, "in/d/a.jpg")
+    (row,) = folder.walk(f"{tmp_path}/in//", output="nowhere", all_files=False, tally=Tally())
+    assert row == Row(source=f"{tmp_path}/in/d/a.jpg", origin=Origin.FILE, inside="d/a.jpg", where=f"{tmp_path}/in//")
+
+
+def test_the_order_is_that_of_names(tmp_path: Path) -> None:
+    """Files of a folder come first, then its sub-folders, both sorted, whatever the file system says."""
+    make(tmp_path, "b/2.jpg", "b/1.jpg", "b/c/0.jpg", "a/9.jpg", "z.jpg", "B.jpg", "10.jpg")
+    assert walked(tmp_path) == ["10.jpg", "B.jpg", "z.jpg", "a/9.jpg", "b/1.jpg", "b/2.jpg", "b/c/0.jpg"]
+
+
+def test_images_are_taken_and_the_rest_is_counted(tmp_path: Path) -> None:
+    """A file with an image extension in any case is an item; other files are left alone and counted."""
+    images = [f"{number:02}.{extension}" for number, extension in enumerate(sorted(folder.IMAGE_EXTENSIONS))]
+    make(tmp_path, *images, "UPPER.JPG", "a.svg", "b.txt", "jpg", "c.jpg.part", "d/e", ".hidden.jpg", ".git/f.jpg")
+    tally = Tally()
+    assert walked(tmp_path, tally) == [*images, "UPPER.JPG"]
+    assert tally.left_alone == 6
+
+
+def test_all_files_takes_everything_but_state(tmp_path: Path) -> None:
+    """`--all-files` takes every file, hidden ones too, but never the state folder of an earlier output."""
+    make(tmp_path, "a.svg", "README", ".hidden", ".d/x", ".downloader/journal.sqlite3", "sub/.downloader/report.html")
+    tally = Tally()
+    assert walked(tmp_path, tally, all_files=True) == [".hidden", "README", "a.svg", ".d/x"]
+    assert tally.left_alone == 0
+
+
+@pytest.mark.parametrize("all_files", [False, True])
+def test_the_output_is_no_input(tmp_path: Path, all_files: bool) -> None:
+    """An output folder inside the input is never read, even if it appears only while the walk goes on."""
+    make(tmp_path, "a.jpg", "b/c.jpg")
+    output = tmp_path / "b" / "out"
+    rows = folder.walk(str(tmp_path), output=str(output), all_files=all_files, tally=Tally())
+    assert next(rows).inside == "a.jpg"
+    make(output, "a.jpg")
+    assert [row.inside for row in rows] == ["b/c.jpg"]
+
+
+def test_a_folder_is_not_its_own_output(tmp_path: Path) -> None:
+    """Input and output may not be one folder, by whatever names."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    with pytest.raises(SourceError, match="-o"):
+        check(Settings(sources=(f"{tmp_path}/in/",), output=Output(output=f"{tmp_path}/link")))
+
+
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    """Linked files and folders are read, no folder twice, and a link to a folder above ends nowhere."""
+    make(tmp_path, "in/a.jpg", "in/d/b.jpg", "far/c.jpg")
+    (tmp_path / "in" / "d" / "up").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "far").symlink_to(tmp_path / "far")
+    (tmp_path / "in" / "far2").symlink_to(tmp_path / "far")
+    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "far" / "c.jpg")
+    assert walked(tmp_path / "in") == ["a.jpg", "link.jpg", "d/b.jpg", "far/c.jpg"]
+
+
+def test_a_link_to_nowhere_becomes_a_row(tmp_path: Path) -> None:
+    """A dangling or circular link named like an image is an item that will fail, not one that vanishes."""
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "gone").symlink_to("nowhere")
+    tally = Tally()
+    assert walked(tmp_path, tally) == ["gone.jpg", "loop.png"]
+    assert tally.left_alone == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("all_files", [False, True])
+def test_pipes_are_left_alone(tmp_path: Path, all_files: bool) -> None:
+    """What is no regular file is never opened, whatever its name: reading a pipe would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to("pipe.jpg")
+    tally = Tally()
+    assert walked(tmp_path, tally, all_files=all_files) == []
+    assert tally.left_alone == 2
+
+
+def test_a_folder_named_like_an_image_is_a_folder(tmp_path: Path) -> None:
+    """The kind of an entry counts, not its name."""
+    make(tmp_path, "album.jpg/a.jpg")
+    assert walked(tmp_path) == ["album.jpg/a.jpg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    """Any bytes can name a file on Linux; the path of the row opens that very file."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.jpg")).write_bytes(b"here")
+    (row,) = folder.walk(str(tmp_path), output="nowhere", all_files=False, tally=Tally())
+    assert row.inside == "\udcff\udcfe.jpg"
+    assert Path(row.source).read_bytes() == b"here"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_closed_folder_becomes_a_row(public_path: Path) -> None:
+    """A sub-folder that may not be read is an item; opening it tells why. The rest of the walk goes on."""
+    make(public_path, "a.jpg", "closed/b.jpg", "open/c.jpg")
+    closed = public_path / "closed"
+    closed.chmod(0)
+    with no_superuser():
+        rows = list(folder.walk(str(public_path), output="nowhere", all_files=False, tally=Tally()))
+        with pytest.raises(PermissionError):
+            Path(rows[1].source).read_bytes()
+    assert [row.inside for row in rows] == ["a.jpg", "closed", "open/c.jpg"]
+    assert rows[1].source == str(closed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_closed_source_stops_the_run(public_path: Path) -> None:
+    """A folder or list named as source that may not be read is refused before the run, and while it goes on."""
+    make(public_path, "in/a.jpg", "urls.txt")
+    (public_path / "in").chmod(0)
+    (public_path / "urls.txt").chmod(0)
+    with no_superuser():
+        for name in ("in", "urls.txt"):
+            chosen = Settings(sources=(str(public_path / name),))
+            with pytest.raises(SourceError, match="permission denied"):
+                check(chosen)
+            with pytest.raises(SourceError, match="ermission denied"):
+                list(read(chosen, sys.stdin))
+
+
+def test_a_folder_that_vanishes_becomes_a_row(tmp_path: Path) -> None:
+    """A sub-folder removed during the walk is an item that will fail as not found."""
+    make(tmp_path, "a.jpg", "b/c.jpg")
+    rows = folder.walk(str(tmp_path), output="nowhere", all_files=False, tally=Tally())
+    next(rows)
+    shutil.rmtree(tmp_path / "b")
+    assert [row.inside for row in rows] == ["b"]
+
+
+def test_deep_trees_are_walked(tmp_path: Path) -> None:
+    """Depth is bounded by the file system only, not by Python's stack."""
+    deepest = tmp_path
+    while len(str(deepest)) < 3900:  # PATH_MAX is 4096 on Linux
+        deepest /= "d"
+        deepest.mkdir()
+    (deepest / "a.jpg").touch()
+    found = walked(tmp_path)
+    (deepest / "a.jpg").unlink()
+    while deepest != tmp_path:  # too deep for the recursive clean-up of pytest
+        deepest.rmdir()
+        deepest = deepest.parent
+    assert [name.count("/") > sys.getrecursionlimit() for name in found] == [True]
+
+
+names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=8).filter(
+    lambda name: name not in {".", "..", ".downloader"}
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(names, max_size=12), st.integers(min_value=1, max_value=5))
+def test_large_folders_are_read_in_batches(files: set[str], batch: int) -> None:
+    """Law: whatever the size of a batch, every file comes once, sorted."""
+    with tempfile.TemporaryDirectory() as root:
+        make(Path(root), *files)
+        assert [name for name, _ in folder._entries(root, batch)] == sorted(files)
+
+
+def test_settings_reach_the_walk(tmp_path: Path) -> None:
+    """`read` hands on `--all-files`, the output folder and the tally."""
+    make(tmp_path, "in/a.jpg", "in/b.txt", "in/out/c.jpg")
+    chosen = Settings(sources=(f"{tmp_path}/in",), mode="process", output=Output(output=f"{tmp_path}/in/out"))
+    check(chosen)
+    tally = Tally()
+    assert [row.inside for row in read(chosen, sys.stdin, tally)] == ["a.jpg"]
+    assert tally.left_alone == 1
+    everything = Settings(sources=chosen.sources, output=chosen.output, source=Source(all_files=True))
+    assert [row.inside for row in read(everything, sys.stdin)] == ["a.jpg", "b.txt"]

@@ -1,0 +1,220 @@
+"""What cannot be used: every failure has its kind and a sentence that helps."""
+
+import struct
+import zlib
+from io import BytesIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import corners, made, near, noise, pixel, saved, shown
+from PIL import Image, ImageFile
+
+from downloader.model.failures import FailureKind, Warn
+from downloader.transform.image import Picture, Unusable
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")
+
+
+def refusal(data: bytes, resize: str | None = None, **wanted: object) -> Unusable:
+    with pytest.raises(Unusable) as refused:
+        made(data, resize, **wanted)
+    return refused.value
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    ends = (b"IDAT" + zlib.compress(b""), b"IEND")
+    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, *ends))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "words"),
+    [
+        (b"", "not_an_image", "an empty file"),
+        (b"<html><body>Not found</body></html>", "not_an_image", "an HTML page"),
+        (b"\x13\x37" * 500, "not_an_image", "no known image format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported_format", "an SVG drawing"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported_format", "EPS drawing"),
+        (b"8BPS\x00\x01" + b"\x00" * 40, "unsupported_format", "a Photoshop document"),
+        (b"\xff\x0a" + b"\x00" * 40, "unsupported_format", "a JPEG XL image"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "unsupported_format", "pip install pillow-heif"),
+        (b"\x89PNG\n\x1a\n\x00\x00", "corrupt_image", "as if it were text"),
+    ],
+)
+def test_what_is_no_usable_image_is_named(data: bytes, kind: str, words: str) -> None:
+    """Pitfalls 31, 33: the kind is right, and the message says what the file looks like and what to do."""
+    refused = refusal(data)
+    assert refused.kind == kind
+    assert words in refused.message
+
+
+def test_an_eps_named_jpg_starts_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pitfall 31: Pillow would run Ghostscript for EPS; it is never asked."""
+
+    def opened(*_: object, **__: object) -> None:
+        pytest.fail("Pillow was given a file that is not on the list")
+
+    monkeypatch.setattr(Image, "open", opened)
+    for head in (b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\xc5\xd0\xd3\xc6" + b"\x00" * 28):
+        assert refusal(head).kind is FailureKind.UNSUPPORTED_FORMAT
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
+def test_a_cut_file_is_truncated(name: str, share: float) -> None:
+    """Pitfall 18: a file that ends early says so, wherever it was cut."""
+    data = saved(noise(120, 90), name)
+    refused = refusal(data[: int(len(data) * share)], "20")
+    assert refused.kind is FailureKind.TRUNCATED_IMAGE
+    assert "--truncated keep" in refused.message
+
+
+def test_a_cut_file_smaller_than_the_box_is_truncated_too() -> None:
+    """Pitfall 17: no-enlarge images are decoded all the same, so a cut one does not pass as a copy."""
+    assert refusal(saved(noise(120, 90), "JPEG")[:-900], "1000x1000").kind is FailureKind.TRUNCATED_IMAGE
+
+
+def test_cut_metadata_does_not_hide_the_cut() -> None:
+    """Pitfall 21: a PNG is asked for EXIF only once its pixels are there."""
+    assert refusal(saved(noise(120, 90), exif=b"Exif\x00\x00MM\x00*")[:20_000]).kind is FailureKind.TRUNCATED_IMAGE
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "BMP"])
+def test_a_cut_file_can_be_kept(name: str) -> None:
+    """Pitfall 18: `truncated=keep` gives what is there, with a warning, and sets nothing for the next image."""
+    upright = noise(400, 300)
+    top = 240 if name == "BMP" else 0  # BMP stores the bottom row first
+    upright.paste((0, 128, 255), (0, top, 400, top + 60))
+    data = saved(upright, name)
+    picture = made(data[: int(len(data) * 0.6)], "100", truncated="keep")
+    assert picture.warnings == (Warn.TRUNCATED_KEPT,)
+    assert near(pixel(shown(picture).convert("RGB"), 50, 7 + top // 4), (0, 128, 255), 16)
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    assert refusal(data[: int(len(data) * 0.6)], "100").kind is FailureKind.TRUNCATED_IMAGE
+
+
+def test_a_cut_progressive_jpeg_shows_its_first_scans() -> None:
+    """Pitfalls 18, 29: with an end added, libjpeg shows a progressive image in the detail it has."""
+    upright = corners(640, 480)
+    data = saved(upright, "JPEG", progressive=True, quality=95)
+    picture = made(data[: int(len(data) * 0.7)], "80", truncated="keep")
+    assert picture.warnings == (Warn.TRUNCATED_KEPT,)
+    assert near(pixel(shown(picture).convert("RGB"), 20, 15), (220, 30, 30), 40)
+
+
+def test_a_whole_image_is_not_flagged_by_keep() -> None:
+    """Pitfall 18: `truncated=keep` warns only where something is missing."""
+    assert made(saved(corners(), "JPEG"), truncated="keep").warnings == ()
+
+
+def test_damage_in_the_middle_is_corrupt() -> None:
+    """A file that is whole but damaged is `corrupt_image`, with the reason."""
+    data = bytearray(saved(noise(120, 90)))
+    data[2000:2400] = b"\x55" * 400
+    refused = refusal(bytes(data))
+    assert refused.kind is FailureKind.CORRUPT_IMAGE
+    assert refused.message.startswith("the png image is damaged (")
+
+
+@pytest.mark.parametrize("size", [(65_535, 65_535), (20_000, 14_000)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    """Section 4: more pixels than `--max-pixels` are refused before decoding, and the message names the option."""
+    refused = refusal(png_header(*size))
+    assert refused.kind is FailureKind.IMAGE_TOO_LARGE
+    assert "--max-pixels 100000000" in refused.message
+    assert f"{size[0]} x {size[1]}" in refused.message
+
+
+def test_the_limit_is_exact() -> None:
+    """`--max-pixels` itself is allowed, one pixel more is not."""
+    assert made(saved(corners(50, 20)), max_pixels=1000).width == 50
+    assert refusal(saved(corners(50, 20)), max_pixels=999).kind is FailureKind.IMAGE_TOO_LARGE
+
+
+def test_frames_count_against_the_limit_where_they_are_decoded() -> None:
+    """Pitfall 26: all frames count with `animated=all`; with the first one only, that one counts."""
+    frames = [noise(50, 20) for _ in range(10)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert made(data, max_pixels=1000).width == 50
+    refused = refusal(data, max_pixels=9999, animated="all")
+    assert refused.kind is FailureKind.IMAGE_TOO_LARGE
+    assert "10 frames" in refused.message
+
+
+def test_a_text_bomb_in_a_png_is_refused() -> None:
+    """Section 4: a text chunk that unpacks to megabytes is refused, with `truncated=keep` too."""
+    text = b"zTXt" + b"k\x00\x00" + zlib.compress(b"\x00" * 20_000_000)
+    data = saved(corners())
+    bomb = data[:33] + struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text)) + data[33:]
+    for truncated in ("fail", "keep"):
+        assert refusal(bomb, truncated=truncated).kind is FailureKind.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize(("marker", "bits", "words"), [(0xC0, 12, "12-bit JPEG"), (0xC3, 8, "lossless JPEG")])
+def test_rare_jpegs_are_unsupported_not_corrupt(marker: int, bits: int, words: str) -> None:
+    """A whole JPEG of a kind that is not decoded here is told from a damaged one."""
+    data = saved(corners(), "JPEG")
+    at = data.index(b"\xff\xc0")
+    data = data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
+    refused = refusal(data)
+    assert (refused.kind, words in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
+
+
+def test_messages_are_one_plain_line() -> None:
+    """Text from a file never brings control characters into a message."""
+    data = bytearray(saved(corners()))
+    data[12:16] = b"\x1b[2\n"  # the name of the first chunk goes into Pillow's message
+    refused = refusal(bytes(data))
+    assert refused.message.isprintable()
+    assert str(refused) == refused.message
+
+
+DAMAGED = (
+    *(saved(noise(48, 36), name) for name in FORMATS),
+    saved(corners(48, 36), "JPEG", progressive=True, exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00"),
+    saved(corners(48, 36).quantize(8), transparency=1),
+    saved(noise(48, 36), "GIF", save_all=True, append_images=[noise(48, 36)]),
+    saved(corners(48, 36), "TIFF", compression="tiff_lzw"),
+)
+WANTED = st.fixed_dictionaries(
+    {
+        "truncated": st.sampled_from(("fail", "keep")),
+        "animated": st.sampled_from(("first", "all")),
+        "metadata": st.sampled_from(("none", "copyright", "all-but-gps", "all")),
+        "icc": st.sampled_from(("srgb", "keep")),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(DAMAGED),
+    st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), max_size=8),
+    st.floats(0.02, 1.0),
+    WANTED,
+)
+def test_no_damage_is_our_fault(
+    data: bytes, changes: list[tuple[int, int]], share: float, wanted: dict[str, str]
+) -> None:
+    """Pitfalls 19, 20: whatever is changed or cut, the outcome is a picture or a refusal that is not `internal`."""
+    damaged = bytearray(data[: int(len(data) * share)] if share < 0.5 else data)
+    for at, value in changes:
+        if at < len(damaged):
+            damaged[at] = value
+    outcome = attempt(bytes(damaged), wanted)
+    if isinstance(outcome, Unusable):
+        assert outcome.kind is not FailureKind.INTERNAL, outcome.message
+        assert outcome.message.isprintable()
+    else:
+        (rendition,) = outcome.renditions
+        assert Image.open(BytesIO(rendition.data)).size == (rendition.width, rendition.height)
+
+
+def attempt(data: bytes, wanted: dict[str, str]) -> Picture | Unusable:
+    try:
+        return made(data, "16", max_pixels=1_000_000, **wanted)
+    except Unusable as refused:
+        return refused

@@ -1,0 +1,96 @@
+"""What a file is, by its first bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from making import corners, noise, saved
+
+from downloader.model.failures import FailureKind
+from downloader.transform import sniff
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
+def test_formats_that_are_read_are_known_by_magic(name: str) -> None:
+    """Pitfall 31: the content names the format, no file name is asked."""
+    assert sniff.identify(saved(corners(), name)) == sniff.Known(name.lower())
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "label"),
+    [
+        (b"", FailureKind.NOT_AN_IMAGE, "an empty file"),
+        (b"\x00" * 3000, FailureKind.NOT_AN_IMAGE, "a run of zero bytes"),
+        (b"<!DOCTYPE html><html>", FailureKind.NOT_AN_IMAGE, "an HTML page"),
+        (b"\n\n  <html><body><svg/></body>", FailureKind.NOT_AN_IMAGE, "an HTML page"),
+        (b"\xef\xbb\xbf<html>", FailureKind.NOT_AN_IMAGE, "an HTML page"),
+        ("<html>".encode("utf-16"), FailureKind.NOT_AN_IMAGE, "an HTML page"),
+        (b'<?xml version="1.0"?><feed/>', FailureKind.NOT_AN_IMAGE, "an XML document"),
+        (b'{"error": "not found"}', FailureKind.NOT_AN_IMAGE, "a JSON document"),
+        (b"404 not found\n", FailureKind.NOT_AN_IMAGE, "a text file"),
+        (b"\x01\x02\x03\x04whatever", FailureKind.NOT_AN_IMAGE, "data of no known image format"),
+        (b"%PDF-1.7", FailureKind.NOT_AN_IMAGE, "a PDF document"),
+        (b"PK\x03\x04....", FailureKind.NOT_AN_IMAGE, "a ZIP archive"),
+        (b"\x00\x00\x00\x18ftypisom....", FailureKind.NOT_AN_IMAGE, "a video"),
+        (b"RIFF\x00\x00\x00\x00AVI LIST", FailureKind.NOT_AN_IMAGE, "an AVI video"),
+        (b"BM, the company, said", FailureKind.NOT_AN_IMAGE, "a text file"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg">', FailureKind.UNSUPPORTED_FORMAT, "an SVG drawing"),
+        (b'<?xml version="1.0"?><!-- x --><svg:svg>', FailureKind.UNSUPPORTED_FORMAT, "an SVG drawing"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", FailureKind.UNSUPPORTED_FORMAT, "a PostScript or EPS drawing"),
+        (b"8BPS\x00\x01", FailureKind.UNSUPPORTED_FORMAT, "a Photoshop document"),
+        (b"\xff\x0a\xfa\x7f", FailureKind.UNSUPPORTED_FORMAT, "a JPEG XL image"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", FailureKind.UNSUPPORTED_FORMAT, "a JPEG XL image"),
+        (b"II*\x00\x10\x00\x00\x00CR\x02\x00", FailureKind.UNSUPPORTED_FORMAT, "a camera raw file"),
+        (b"P6\n2 2\n255\n", FailureKind.UNSUPPORTED_FORMAT, "a PNM image"),
+        (b"\x00\x00\x01\x00\x01\x00", FailureKind.UNSUPPORTED_FORMAT, "a Windows icon"),
+        (b"\x89PNG\n\x1a\n", FailureKind.CORRUPT_IMAGE, "a PNG image that was changed on its way as if it were text"),
+    ],
+)
+def test_everything_else_is_refused_by_name(data: bytes, kind: FailureKind, label: str) -> None:
+    """Pitfalls 31, 33: what is not read is named in words a person understands, with the right kind."""
+    found = sniff.identify(data)
+    assert isinstance(found, sniff.Refused)
+    assert (found.kind, found.label) == (kind, label)
+
+
+@pytest.mark.parametrize(
+    ("major", "others", "name"),
+    [
+        (b"heic", (b"mif1",), "heif"),
+        (b"mif1", (b"heic",), "heif"),
+        (b"mif1", (b"avif", b"miaf"), "avif"),
+        (b"avis", (), "avif"),
+    ],
+)
+def test_heic_and_avif_share_a_container(major: bytes, others: tuple[bytes, ...], name: str) -> None:
+    """Pitfall 33: the brands tell HEIC from AVIF."""
+    body = b"ftyp" + major + b"\x00\x00\x00\x00" + b"".join(others)
+    assert sniff.identify((len(body) + 4).to_bytes(4, "big") + body) == sniff.Known(name)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
+def test_a_cut_file_is_told_from_a_whole_one(name: str) -> None:
+    """Pitfall 18: a whole file does not end early, and one that lacks its last tenth or half does."""
+    data = saved(noise(60, 40), name)
+    assert not sniff.ends_early(name.lower(), data)
+    for share in (0.9, 0.5):
+        assert sniff.ends_early(name.lower(), data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "process"), [(0xC0, 8, None), (0xC2, 8, None), (0xC1, 12, "12-bit"), (0xC3, 8, "lossless")]
+)
+def test_rare_jpegs_are_told(marker: int, bits: int, process: str | None) -> None:
+    """What libjpeg-turbo does not decode has a name of its own."""
+    head = b"\xff\xd8\xff\xe0\x00\x04ab\xff" + bytes([0xFF, marker, 0, 11, bits]) + b"\x00" * 8
+    assert sniff.jpeg_process(head) == process
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_get_an_answer(data: bytes) -> None:
+    """Sniffing never raises, and never loops."""
+    found = sniff.identify(data)
+    if isinstance(found, sniff.Known):
+        assert found.format in (*sniff.FORMATS, "heif")
+    for name in (*sniff.FORMATS, "heif"):
+        assert sniff.ends_early(name, data) in {True, False}
+    sniff.jpeg_process(data)
