@@ -1,0 +1,1 @@
+"""Settings: what they are (`settings`, pure) and where they come from (`load`)."""

@@ -6,10 +6,10 @@ Order, later wins: default < configuration file < environment < flag. Each value
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -76,11 +76,12 @@ def load(
     """
     origins: dict[tuple[str, str], str] = {}
     merged: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for layer, place in (
+    places: tuple[tuple[Layer, Callable[[str, str], str]], ...] = (
         (_file_layer(config_file), lambda section, name: _file_place(config_file, section, name)),
         (_environment_layer(), lambda section, name: f"{_ENV_PREFIX}{section}__{name}".upper()),
         (flags or {}, lambda _, name: flag_of(name)),
-    ):
+    )
+    for layer, place in places:
         for section, values in layer.items():
             for name, raw in values.items():
                 where = place(section, name)
@@ -148,7 +149,7 @@ def _read(section: str, name: str, raw: Any, where: str) -> Any:  # noqa: ANN401
 
 
 def _may_be_none(section: type[Section], name: str) -> bool:
-    return type(None) in get_args(next(f.type for f in fields(section) if f.name == name))
+    return type(None) in get_args(get_type_hints(section)[name])
 
 
 def _check(merged: Layer, origins: Mapping[tuple[str, str], str]) -> Settings:

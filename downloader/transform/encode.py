@@ -31,7 +31,7 @@ MODES = {
 """Working modes that an encoder takes as they are."""
 
 PNG_COMPRESS_LEVEL = 4
-"""zlib level, 0 to 9. Measured on three pictures at 256 and 1,024 px: half the time of level 6, at most 6 % more bytes."""
+"""zlib level, 0 to 9. Measured on photographs of 256 and 1,024 px: half the time of level 6, at most 6 % more bytes."""
 
 WEBP_METHOD = 2
 """Effort, 0 to 6. Measured on the same: half the time of libwebp's default 4 for 1 to 3 % more bytes."""

@@ -143,11 +143,11 @@ def test_small_images_grow_only_with_enlarge() -> None:
 def test_padding_has_the_background_colour() -> None:
     """`pad`: the image in the middle, the background around it, also around grey images."""
     for mode in ("RGB", "L"):
-        output = shown(made(saved(corners(80, 40, mode)), "80x80", fit="pad", background="#ff8000")).convert("RGB")
+        output = shown(made(saved(corners(80, 40, mode)), "80x80", fit="pad", background="#8080ff")).convert("RGB")
         assert output.size == (80, 80)
-        assert near(pixel(output, 40, 5), (255, 128, 0))
-        assert near(pixel(output, 40, 75), (255, 128, 0))
-        assert not near(pixel(output, 40, 30), (255, 128, 0))
+        assert near(pixel(output, 40, 5), (128, 128, 255))
+        assert near(pixel(output, 40, 75), (128, 128, 255))
+        assert not near(pixel(output, 40, 30), (128, 128, 255))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """Animations: the first frame, or all of them as they are meant to be seen."""
 
+from io import BytesIO
+
 import pytest
 from making import corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageStat
 
+from downloader.config.settings import Transform
 from downloader.model.failures import FailureKind, Warn
+from downloader.transform import encode
 from downloader.transform.image import Unusable
+from downloader.transform.metadata import Blocks
 
 COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (200, 200, 0))
 DURATIONS = [100, 200, 50, 400]
@@ -84,6 +89,38 @@ def test_transparency_of_an_animation_survives() -> None:
             shown_frame = image.convert("RGBA")
             assert pixel(shown_frame, 1, 1)[3] == 0
             assert near(pixel(shown_frame, 10, 10), (*COLOURS[index], 255), 40)
+
+
+@pytest.mark.parametrize("output", ["same", "webp", "png", "avif"])
+def test_what_moves_leaves_nothing_behind(output: str) -> None:
+    """Pitfall 27: where a shape was one frame before, the next frame is clear again, in every format."""
+    frames = []
+    for left in (0, 20, 40):
+        frame = Image.new("RGBA", (60, 20), (0, 0, 0, 0))
+        frame.paste((255, 0, 0, 255), (left, 0, left + 20, 20))
+        frames.append(frame)
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100, disposal=2)
+    image = shown(made(data, "30x", animated="all", format=output))
+    for index in range(3):
+        image.seek(index)
+        alphas = [pixel(image.convert("RGBA"), x, 5)[3] > 128 for x in (5, 15, 25)]
+        assert alphas == [index == 0, index == 1, index == 2]
+
+
+@pytest.mark.parametrize("name", ["gif", "webp", "png", "avif"])
+def test_frames_of_different_modes_go_together(name: str) -> None:
+    """Frames that begin grey, go on in colour and end with alpha keep all; encoders take the mode of the first."""
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    clear.paste((0, 0, 255, 255), (0, 0, 10, 20))
+    frames = [Image.new("L", (20, 20), 90), Image.new("RGB", (20, 20), (255, 0, 0)), clear]
+    animation = encode.Animation(frames=frames, durations_ms=[100, 100, 100], plays=0)
+    image = Image.open(BytesIO(encode.encode_animation(animation, name, Transform(), Blocks(), None)))
+    expected = [(90, 90, 90, 255), (255, 0, 0, 255), (0, 0, 255, 255)]
+    for index, colour in enumerate(expected):
+        image.seek(index)
+        assert near(pixel(image.convert("RGBA"), 5, 10), colour, 24)
+    if name in {"png", "avif"}:  # of GIF and WebP, Pillow reads all frames as opaque where the first one is
+        assert pixel(image.convert("RGBA"), 15, 10)[3] < 24
 
 
 def test_padding_and_cropping_work_on_every_frame() -> None:

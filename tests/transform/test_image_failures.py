@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 
 from downloader.model.failures import FailureKind, Warn
 from downloader.transform.image import Picture, Unusable
+from downloader.transform.picture import plain
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")
 
@@ -161,6 +162,22 @@ def test_rare_jpegs_are_unsupported_not_corrupt(marker: int, bits: int, words: s
     data = data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
     refused = refusal(data)
     assert (refused.kind, words in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
+
+
+def test_a_tiff_of_an_unknown_kind_is_unsupported_not_corrupt() -> None:
+    """TIFF can hold nearly anything; a whole file that Pillow has no mode for is not called damaged."""
+    data = saved(corners(), "TIFF")
+    tag = struct.pack("<HHI", 0x0106, 3, 1)  # PhotometricInterpretation
+    at = data.index(tag) + len(tag)
+    refused = refusal(data[:at] + struct.pack("<H", 32844) + data[at + 2 :])  # CIE log luminance
+    assert (refused.kind, "kind of TIFF" in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
+
+
+def test_text_of_a_library_is_made_plain() -> None:
+    """Control characters, line breaks and long texts of an error do not get into a message."""
+    assert plain(ValueError("bad \x1b[2J\n  chunk \u202e")) == "bad ?[2J chunk ?"
+    assert plain(ValueError()) == "ValueError"
+    assert len(plain(ValueError("x" * 5000))) == 200
 
 
 def test_messages_are_one_plain_line() -> None:

@@ -1,0 +1,258 @@
+"""The commands."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer  # noqa: TID251 - its home
+
+from downloader import __version__
+from downloader.cli.options import Flags, with_options
+from downloader.config.settings import Mode
+from downloader.errors import CannotGoOn, ConfigError, DownloaderError, NotThereYet
+
+# What a command needs is imported when it runs, so that --help stays quick.
+
+app = typer.Typer(
+    name="downloader",
+    help="Download, check, resize and store images: threads for I/O, processes for CPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(
+    help="Show the settings in force and where each came from, or write a starter file.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(config_app, name="config")
+
+_ALL = ("concurrency", "download", "transform", "output", "source", "run")
+_STATES = ("pending", "fetched", "succeeded", "failed", "skipped")
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="URL, list of URLs (.txt, .txt.gz, - for stdin), image or folder"),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings file (TOML)")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the summary as JSON on stdout")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="output folder of a run")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"downloader {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[  # noqa: ARG001 - acts in its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Download, check, resize and store images: threads for I/O, processes for CPU."""
+
+
+@app.command()
+@with_options(*_ALL)
+def run(sources: Sources, *, config: ConfigFile = None, as_json: AsJson = False, flags: Flags) -> None:
+    """Download and transform, from any kind of source."""
+    _do("run", sources, config, flags, as_json=as_json)
+
+
+@app.command()
+@with_options("concurrency", "download", "output", "source", "run")
+def fetch(sources: Sources, *, config: ConfigFile = None, as_json: AsJson = False, flags: Flags) -> None:
+    """Download only: the bytes as they come, no transform."""
+    _do("fetch", sources, config, flags, as_json=as_json)
+
+
+@app.command()
+@with_options("concurrency", "transform", "output", "source", "run")
+def process(sources: Sources, *, config: ConfigFile = None, as_json: AsJson = False, flags: Flags) -> None:
+    """Transform local files and folders; touches no network."""
+    _do("process", sources, config, flags, as_json=as_json)
+
+
+@app.command()
+def status(
+    out: Out,
+    *,
+    as_json: AsJson = False,
+    items: Annotated[bool, typer.Option("--items", help="one JSON object a line for each item")] = False,
+    state: Annotated[str | None, typer.Option(metavar="|".join(_STATES), help="only items in this state")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="only items with this failure kind or skip reason")
+    ] = None,
+) -> None:
+    """Say where every item of an output stands."""
+    from downloader.cli.show import summary_text  # noqa: PLC0415
+    from downloader.pipeline import look  # noqa: PLC0415
+
+    if state is not None and state not in _STATES:
+        raise ConfigError(f"--state: {state!r} is not a state; there are {', '.join(_STATES)}")
+    with look(out) as seen:
+        if items or state or kind:
+            for record in seen.records(state=state, kind=kind):
+                typer.echo(json.dumps(record))
+        elif as_json:
+            typer.echo(json.dumps(seen.summary()))
+        else:
+            typer.echo(summary_text(str(out), seen.summary()))
+
+
+@app.command()
+@with_options("concurrency", "run")
+def demo(
+    *,
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results")] = Path(
+        "demo-output"
+    ),
+    images: Annotated[int, typer.Option(min=1, max=10_000, help="photographs to make")] = 200,
+    flags: Flags,
+) -> None:
+    """Show the whole pipeline against a local server with made-up photographs."""
+    from downloader.demo import demo_server  # noqa: PLC0415
+
+    with demo_server(images) as urls:
+        typer.echo(
+            f"serving {len(urls)} URLs on this machine: photographs, a broken one, a missing one, a slow one", err=True
+        )
+        flags |= {"output": {"output": str(out)}, "transform": {"resize": "256x256"}}
+        _do("run", urls, None, flags, as_json=False, failures_expected=True)
+
+
+@config_app.command("show")
+@with_options(*_ALL)
+def config_show(*, config: ConfigFile = None, flags: Flags) -> None:
+    """Show every setting, its value and where it came from."""
+    from downloader.config.load import each_section, load, show_value  # noqa: PLC0415
+
+    resolved = load(flags=flags, config_file=config)
+    for section, values in each_section(resolved.settings):
+        typer.echo(f"[{section}]")
+        for name, option in values.options().items():
+            typer.echo(f"{name} = {show_value(option, getattr(values, name))}  # {resolved.origin(section, name)}")
+
+
+@config_app.command("init")
+def config_init(path: Annotated[Path, typer.Argument(help="file to write")] = Path("downloader.toml")) -> None:
+    """Write a file with every setting at its default."""
+    from downloader.config.load import as_toml  # noqa: PLC0415
+    from downloader.config.settings import Settings  # noqa: PLC0415
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(as_toml(Settings()))
+    except FileExistsError:
+        raise ConfigError(f"{path}: exists already; name another file") from None
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be written: {problem.strerror}") from None
+    typer.echo(f"{path}")
+
+
+def _later(name: str, what: str) -> None:
+    @app.command(name, help=f"{what} (not in this version)", context_settings={"ignore_unknown_options": True})
+    def later(_arguments: Annotated[list[str] | None, typer.Argument(metavar="...", hidden=True)] = None) -> None:
+        raise NotThereYet(f"`downloader {name}` is not there yet: it comes with a later version")
+
+
+_later("retry", "Run again what failed, with the stored settings")
+_later("verify", "Compare outputs with the journal: missing, changed, orphaned")
+_later("report", "Build the HTML report of a run")
+_later("bench", "Measure threads against processes on this machine")
+
+
+def _do(
+    mode: Mode,
+    sources: list[str],
+    config: Path | None,
+    flags: Flags,
+    *,
+    as_json: bool,
+    failures_expected: bool = False,
+) -> None:
+    """Run, show the summary, and leave with the contract's exit code."""
+    from downloader.cli.show import summary_text  # noqa: PLC0415
+    from downloader.config.load import load  # noqa: PLC0415
+    from downloader.pipeline import run as run_pipeline  # noqa: PLC0415
+    from downloader.stop import Stop  # noqa: PLC0415
+
+    settings = load(mode, sources, flags=flags, config_file=config).settings
+    logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    stop = Stop()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop.signalled(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    summary = run_pipeline(settings, stop=stop)
+    shown = summary.to_json()
+    if as_json:
+        typer.echo(json.dumps(shown))
+    if settings.run.progress not in {"none", "json"}:
+        typer.echo(summary_text(settings.output.output, shown), err=True)
+    if stop.signal is not None:
+        raise typer.Exit(128 + stop.signal)
+    raise typer.Exit(1 if summary.failed and not failures_expected else 0)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    _leave(_outcome(lambda: app(standalone_mode=False)))
+
+
+def _outcome(command: Callable[[], Any]) -> int:
+    """Run a command; its exit code, with one line on stderr for whatever stopped it."""
+    import click  # noqa: PLC0415
+
+    try:
+        code = command()
+    except DownloaderError as problem:
+        _say(str(problem))
+        return problem.exit_code
+    except click.exceptions.NoArgsIsHelpError as problem:
+        typer.echo(problem.format_message())
+        return 2
+    except click.UsageError as problem:
+        problem.show()
+        return 2
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # whoever read our stdout has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as problem:
+        if os.environ.get("DOWNLOADER_RUN__LOG_LEVEL", "").lower() == "debug":
+            raise
+        _say(f"a defect in downloader, please report it: {type(problem).__name__}: {problem}")
+        return CannotGoOn.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str) -> None:
+    """One line on stderr, nothing in it that could steer a terminal."""
+    safe = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    typer.echo(f"downloader: {safe}", err=True)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; at once where a thread that was left behind still waits on a server."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,77 @@
+"""Command line options made from the settings table, so that a setting is described in one place only."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer  # noqa: TID251 - its home
+
+from downloader.config.settings import SECTIONS, Option, Section
+
+Flags = dict[str, dict[str, Any]]
+"""What was typed, by section and field; nothing else."""
+
+
+def with_options(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these sections; it gets what was typed as its argument `flags`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+        mine = [parameter for name, parameter in own.parameters.items() if name != "flags"]
+        made = {
+            f"{section}_{name}": _parameter(section, SECTIONS[section], name, option)
+            for section in sections
+            for name, option in SECTIONS[section].options().items()
+        }
+
+        @wraps(command)
+        def wrapped(**arguments: Any) -> None:  # noqa: ANN401 - whatever typer gives
+            flags: Flags = {}
+            for key in made:
+                value = arguments.pop(key)
+                if value is not None and value != []:
+                    section, _, name = key.partition("_")
+                    flags.setdefault(section, {})[name] = value
+            command(**arguments, flags=flags)
+
+        parameters = [*mine, *made.values()]
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapped
+
+    return decorate
+
+
+def _parameter(section: str, home: type[Section], name: str, option: Option) -> inspect.Parameter:
+    hint = get_type_hints(home)[name]
+    flag = "--" + name.replace("_", "-")
+    default = getattr(home(), name)
+    text = f"{option.help} [{_shown(option, default)}]"
+    kind: Any
+    if hint is bool:
+        kind = bool | None
+        flags: tuple[str, ...] = (f"{flag}/--no-{name.replace('_', '-')}",)
+    else:
+        kind, flags = (list[str] if get_origin(hint) is tuple else str) | None, (*option.flags, flag)
+    made = typer.Option(*flags, help=text, metavar=None if hint is bool else option.metavar or _choices(hint))
+    return inspect.Parameter(
+        f"{section}_{name}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, made]
+    )
+
+
+def _shown(option: Option, default: object) -> str:
+    if default is None or default == ():
+        return "none"
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else option.show(default)
+
+
+def _choices(hint: object) -> str:
+    if get_origin(hint) is Literal:
+        return "|".join(get_args(hint))
+    if get_origin(hint) in {Union, UnionType}:
+        return _choices(next(part for part in get_args(hint) if part is not type(None)))
+    return "TEXT"

@@ -1,0 +1,66 @@
+"""What a person reads at the end of a run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def summary_text(output: str, summary: Mapping[str, Any]) -> str:
+    """A summary (its JSON form) in a few lines."""
+    lines = [_headline(summary)]
+    if summary["failures"]:
+        lines.append(f"  failed: {_counted(summary['failures'])}")
+        lines.append(f"          downloader status {_quoted(output)} --items --state failed   tells which and why")
+    if summary["skips"]:
+        lines.append(f"  skipped: {_counted(summary['skips'])}")
+    if summary.get("left_alone"):
+        lines.append(
+            f"  left alone: {summary['left_alone']} files that are not images by their names (--all-files takes them)"
+        )
+    if summary["pending"]:
+        lines.append(f"  pending: {summary['pending']}; the same command goes on with them")
+    lines.append(
+        f"  in {output}: {_megabytes(summary['bytes_written'])} written, {_megabytes(summary['bytes_downloaded'])} downloaded"
+    )
+    lines += [f"  {stage}" for stage in _stages(summary)]
+    if summary.get("rebuilds"):
+        lines.append(f"  transform processes died and were replaced {summary['rebuilds']} times")
+    lines += [f"  advice: {advice}" for advice in summary["advice"]]
+    return "\n".join(lines)
+
+
+def _headline(summary: Mapping[str, Any]) -> str:
+    parts = [f"{summary['succeeded']} of {summary['total']} succeeded"]
+    parts += [f"{summary[name]} {name}" for name in ("failed", "skipped", "pending") if summary[name]]
+    text = ", ".join(parts)
+    if summary.get("interrupted"):
+        text = f"stopped early: {text}"
+    if summary.get("new") and summary["succeeded_per_s"]:
+        return f"{text} ({summary['new']} in {summary['duration_s']:.1f} s, {summary['attempted_per_s']:.0f} a second)"
+    return f"{text} (nothing new to do)" if summary.get("new") == 0 and not summary["pending"] else text
+
+
+def _stages(summary: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, workers in (("download", "threads"), ("transform", "processes")):
+        stage = summary["stages"][name]
+        if stage and stage["p50_s"] is not None:
+            busy = round(100 * (stage["busy_share"] or 0))
+            median, slow = (1000 * stage[key] for key in ("p50_s", "p99_s"))
+            lines.append(
+                f"{name}: {stage[workers]} {workers}, {busy} % busy, {median:.0f} ms an item (99 % within {slow:.0f} ms)"
+            )
+    return lines
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(numbers.items(), key=lambda entry: -entry[1]))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1024**2:.1f} MiB"
+
+
+def _quoted(path: str) -> str:
+    text = str(Path(path))
+    return f"'{text}'" if " " in text else text

@@ -1,0 +1,82 @@
+"""The demonstration: a small web server on this machine with made-up photographs, and some trouble among them."""
+
+import io
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from PIL import Image, ImageDraw, ImageFilter  # noqa: TID251 - makes its own pictures
+
+_SLOW_S = 1.5
+_VARIETY = 12
+"""Different pictures made; more images than that repeat them, which is quicker than making thousands."""
+
+
+@contextmanager
+def demo_server(images: int) -> Iterator[list[str]]:
+    """Serve `images` photographs, one of them slow, plus a broken image, a web page and a missing file; yields the URLs."""
+    pictures = [photograph(seed) for seed in range(min(images, _VARIETY))]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            name = self.path.rpartition("/")[2]
+            if name.startswith("photo-"):
+                self._send("image/jpeg", pictures[int(name[6:-4]) % len(pictures)])
+            elif name == "slow.jpg":
+                time.sleep(_SLOW_S)
+                self._send("image/jpeg", pictures[0])
+            elif name == "broken.jpg":
+                self._send("image/jpeg", pictures[0][: len(pictures[0]) // 2])
+            elif name == "page.jpg":
+                self._send("text/html", b"<!doctype html><title>Sorry</title><p>No picture here.")
+            else:
+                self.send_error(404)
+
+        def _send(self, media_type: str, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
+            """Say nothing: the pipeline does the talking."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    names = [f"photo-{number:04}.jpg" for number in range(images - 1)]
+    try:
+        yield [f"{base}/{name}" for name in ("slow.jpg", *names, "broken.jpg", "page.jpg", "gone.jpg")]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def photograph(seed: int) -> bytes:
+    """A JPEG of about 1200 x 900 pixels that looks and compresses like a photograph: soft shapes with fine grain."""
+    chance = random.Random(seed)  # noqa: S311 - pictures, not secrets
+    size = (1200 + 40 * seed, 900)
+    image = Image.linear_gradient("L").resize(size)
+    image = Image.merge(
+        "RGB", [image.point([min(255, v // 2 + chance.randrange(90)) for v in range(256)]) for _ in range(3)]
+    )
+    draw = ImageDraw.Draw(image)
+    for _ in range(60):
+        x, y, r = chance.randrange(size[0]), chance.randrange(size[1]), chance.randrange(20, 200)
+        draw.ellipse(
+            (x - r, y - r, x + r, y + r), fill=(chance.randrange(256), chance.randrange(256), chance.randrange(256))
+        )
+    grain = Image.effect_noise(size, 40).convert("RGB")
+    image = Image.blend(image.filter(ImageFilter.GaussianBlur(3)), grain, 0.12)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=88)
+    return out.getvalue()

@@ -1,0 +1,116 @@
+"""Deciding about a download: which URLs, which redirects, whether and when to try again. Pure.
+
+Clock and chance come in as arguments, so every rule here can be tested as a law.
+"""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urljoin, urlsplit
+
+from downloader.model.failures import FailureKind, is_transient
+
+_BASE_S = 0.5
+"""First back-off ceiling; doubled each time (full jitter as in AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+_CEILING_S = 30.0
+"""Largest back-off ceiling of one wait."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Statuses that send a GET elsewhere (RFC 9110, 15.4)."""
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_PORTS = {"http": 80, "https": 443}
+_LONGEST_URL = 64 * 1024
+"""Characters of the longest URL asked for; servers refuse far shorter ones (RFC 9110, 4.1 asks for 8,000)."""
+
+
+class BadUrl(ValueError):
+    """Not a URL that can be fetched; the message says why."""
+
+
+def check_url(url: str) -> None:
+    """Raise BadUrl unless this is an absolute http or https URL with a host and nothing that could split a request."""
+    if len(url) > _LONGEST_URL:
+        raise BadUrl("the URL is too long")
+    if re.search(r"[\x00-\x20\x7f]", url) or not url.isprintable():
+        raise BadUrl("the URL contains spaces or control characters; percent-encode them")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as problem:
+        raise BadUrl(f"not a URL: {problem}") from None
+    if parts.scheme.lower() not in _PORTS:
+        raise BadUrl("not an http or https URL")
+    if not host:
+        raise BadUrl("the URL names no host")
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what credentials belong to (RFC 6454)."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a redirect is not followed."""
+
+    message: str
+
+
+def follow(chain: list[str], location: str | None, *, limit: int) -> str | Refusal:
+    """The URL a redirect leads to, or why it is refused.
+
+    `chain` holds the URLs asked so far, oldest first. Refused: more than `limit` redirects, a URL asked before, another
+    scheme, https to http (the content would come unprotected), no Location.
+    """
+    current = chain[-1]
+    if not location:
+        return Refusal(message="redirected without saying where to")
+    target = urljoin(current, location)
+    fragment = urlsplit(current).fragment
+    if fragment and not urlsplit(target).fragment:
+        target = f"{target}#{fragment}"
+    try:
+        check_url(target)
+    except BadUrl as problem:
+        return Refusal(message=f"redirected to something that cannot be fetched: {problem}")
+    if urlsplit(current).scheme.lower() == "https" and urlsplit(target).scheme.lower() == "http":
+        return Refusal(message="redirected from https to http, which is not followed")
+    if target in chain:
+        return Refusal(message="redirected in a circle")
+    if len(chain) > limit:
+        return Refusal(message=f"redirected more than {limit} times; --max-redirects allows more")
+    return target
+
+
+def headers_for(headers: list[tuple[str, str]], first_url: str, url: str) -> list[tuple[str, str]]:
+    """The user's headers that may go to this URL: none of them leaves the origin they were given for."""
+    return headers if origin_of(first_url) == origin_of(url) else []
+
+
+def retry_delay_s(
+    kind: FailureKind, http_status: int | None, *, attempt: int, retries: int, remaining_s: float, jitter: float
+) -> float | None:
+    """Seconds to wait before another attempt; None to give up.
+
+    Full jitter: `jitter` in [0, 1) of a ceiling that doubles from 0.5 s to 30 s. `attempt` counts from 1. Gives up on
+    what will not pass, after `retries` further attempts, and where the wait would outlast the deadline.
+    """
+    if attempt > retries or not is_transient(kind, http_status) or kind is FailureKind.DEADLINE:
+        return None
+    delay = jitter * min(_CEILING_S, _BASE_S * 2 ** (attempt - 1))
+    return delay if delay < remaining_s else None
+
+
+def status_text(status: int) -> str:
+    """A status as a person reads it: `404 Not Found`. The server's own reason phrase is not shown: it is its text."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def masked(url: str) -> str:
+    """A URL without its user name and password."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1***@", url, flags=re.IGNORECASE)

@@ -1,0 +1,102 @@
+"""The download stage: N threads, each with its own client, taking items and handing files on."""
+
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from downloader.config.settings import Settings
+from downloader.download.client import Client, Interrupted, ssl_context
+from downloader.download.feed import Feed
+from downloader.download.local import copy_local, open_local
+from downloader.errors import OutputError
+from downloader.meters import Meter
+from downloader.model.failures import SkipReason, Stage
+from downloader.model.items import Failed, Fetched, Item, Origin, Skipped
+from downloader.stop import Stop
+
+Tell = Callable[[Fetched | Failed | Skipped], None]
+HandOn = Callable[[Fetched], bool]
+AlreadyThere = Callable[[Item], str | None]
+
+
+class DownloadStage:
+    """Turns items into fetched files.
+
+    Args:
+        settings: of the run.
+        staging: folder for downloaded bodies.
+        feed: where items come from.
+        already_there: the output that an item would overwrite, if there is one that is not ours.
+        tell: hears every fact, before `hand_on` passes the file to the next stage.
+        hand_on: blocks while the next stage is full; false where the run stops.
+        stop: ends the stage early.
+        meter: measures downloads.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        staging: str,
+        feed: Feed,
+        *,
+        already_there: AlreadyThere,
+        tell: Tell,
+        hand_on: HandOn,
+        stop: Stop,
+        meter: Meter,
+    ) -> None:
+        self._settings = settings
+        self._staging = staging
+        self._feed = feed
+        self._already_there = already_there
+        self._tell = tell
+        self._hand_on = hand_on
+        self._stop = stop
+        self._meter = meter
+
+    def run(self) -> None:
+        """Work until the feed is empty or the run stops; raises what ended a thread."""
+        threads = self._settings.concurrency.threads
+        context = ssl_context()
+        with ThreadPoolExecutor(threads, thread_name_prefix="download") as pool:
+            loops = [pool.submit(self._loop, context) for _ in range(threads)]
+            for loop in loops:
+                loop.result()
+
+    def _loop(self, context: ssl.SSLContext) -> None:
+        client = Client(self._settings.download, self._staging, context, self._stop)
+        try:
+            while (work := self._feed.take()) is not None:
+                self._one(client, work)
+        except Interrupted:
+            return
+        except OSError as problem:
+            self._stop.at_once()
+            raise OutputError(
+                f"{self._staging}: cannot be written: {problem.strerror}; the same command continues once it can"
+            ) from problem
+        except BaseException:
+            self._stop.at_once()
+            raise
+        finally:
+            client.close()
+
+    def _one(self, client: Client, work: Item | Fetched) -> None:
+        fact = work if isinstance(work, Fetched) else self._fetch(client, work)
+        if fact is not work:
+            self._tell(fact)
+        if isinstance(fact, Fetched):
+            self._hand_on(fact)
+
+    def _fetch(self, client: Client, item: Item) -> Fetched | Failed | Skipped:
+        if path := self._already_there(item):
+            message = f"{path} is there already; --overwrite always replaces it"
+            return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
+        started = time.monotonic()
+        fact = client.fetch(item) if item.origin is Origin.URL else self._take_local(item)
+        self._meter.worked(time.monotonic() - started)
+        return fact
+
+    def _take_local(self, item: Item) -> Fetched | Failed:
+        return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)

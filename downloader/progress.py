@@ -1,0 +1,134 @@
+"""Showing a run on stderr while it goes on: two bars, plain lines, JSON lines, or nothing. The only user of tqdm."""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, TextIO
+
+from tqdm import tqdm  # noqa: TID251 - its home
+
+_PLAIN_EVERY_S = 5.0
+
+Style = Literal["auto", "bar", "plain", "json", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Where a run stands. `total` counts the rows known so far; it is final once `total_known`."""
+
+    total: int
+    total_known: bool
+    downloaded: int
+    transformed: int
+    failed: int
+    queue_depth: int
+    queue_size: int
+    bytes_downloaded: int
+    elapsed_s: float
+
+
+class Display(Protocol):
+    """Something that shows snapshots."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show where the run stands."""
+
+    def close(self, snapshot: Snapshot) -> None:
+        """Show where it ended, and leave the terminal clean."""
+
+
+def display(style: Style, stream: TextIO | None = None, *, transforms: bool = True) -> Display:
+    """The display for a style; `auto` draws bars on a terminal and prints plain lines elsewhere."""
+    stream = stream or sys.stderr
+    if style == "auto":
+        style = "bar" if stream.isatty() else "plain"
+    match style:
+        case "bar":
+            return Bars(stream, transforms=transforms)
+        case "json":
+            return Lines(stream, _json_line, transforms=transforms)
+        case "plain":
+            return Lines(stream, _plain_line, transforms=transforms)
+        case "none":
+            return Silence()
+
+
+class Silence:
+    """Shows nothing."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show nothing."""
+
+    def close(self, snapshot: Snapshot) -> None:
+        """Show nothing."""
+
+
+class Bars:
+    """One bar a stage."""
+
+    def __init__(self, stream: TextIO, *, transforms: bool) -> None:
+        tqdm.monitor_interval = 0  # no thread of its own: the main thread refreshes often enough
+        form = "{desc:<9} {n_fmt}/{total_fmt} |{bar:20}| {rate_fmt}{postfix}"
+        common: dict[str, Any] = {"file": stream, "unit": " files", "bar_format": form, "dynamic_ncols": True}
+        self._download = tqdm(desc="download", position=0, **common)
+        self._transform = tqdm(desc="transform", position=1, **common) if transforms else None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Redraw both bars."""
+        reading = "" if snapshot.total_known else ", reading the list"
+        megabytes = snapshot.bytes_downloaded / 1024**2
+        self._draw(self._download, snapshot, snapshot.downloaded, f"{megabytes:.0f} MiB{reading}")
+        if self._transform is not None:
+            queue = f"queue {snapshot.queue_depth}/{snapshot.queue_size}, failed {snapshot.failed}"
+            self._draw(self._transform, snapshot, snapshot.transformed, queue)
+
+    @staticmethod
+    def _draw(bar: "tqdm[Any]", snapshot: Snapshot, done: int, postfix: str) -> None:
+        bar.total = snapshot.total
+        bar.n = done
+        bar.set_postfix_str(postfix, refresh=False)
+        bar.refresh()
+
+    def close(self, snapshot: Snapshot) -> None:
+        """Leave the bars as they ended."""
+        self.show(snapshot)
+        self._download.close()
+        if self._transform is not None:
+            self._transform.close()
+
+
+class Lines:
+    """One line every few seconds, and a last one."""
+
+    def __init__(self, stream: TextIO, line: Any, *, transforms: bool) -> None:  # noqa: ANN401 - one of two functions here
+        self._stream = stream
+        self._line = line
+        self._transforms = transforms
+        self._next_s = time.monotonic() + _PLAIN_EVERY_S
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Print a line when it is time."""
+        if time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + _PLAIN_EVERY_S
+            print(self._line(snapshot, transforms=self._transforms), file=self._stream, flush=True)
+
+    def close(self, snapshot: Snapshot) -> None:
+        """Print the last line."""
+        print(self._line(snapshot, transforms=self._transforms), file=self._stream, flush=True)
+
+
+def _plain_line(snapshot: Snapshot, *, transforms: bool) -> str:
+    total = f"{snapshot.total}" if snapshot.total_known else f"{snapshot.total}+"
+    rate = snapshot.downloaded / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
+    parts = [f"{snapshot.elapsed_s:.0f} s: downloaded {snapshot.downloaded}/{total} ({rate:.0f}/s)"]
+    if transforms:
+        rate = snapshot.transformed / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
+        parts.append(f"transformed {snapshot.transformed}/{total} ({rate:.0f}/s)")
+        parts.append(f"queue {snapshot.queue_depth}/{snapshot.queue_size}")
+    parts.append(f"failed {snapshot.failed}")
+    return ", ".join(parts)
+
+
+def _json_line(snapshot: Snapshot, *, transforms: bool) -> str:
+    return json.dumps({"event": "progress", "transforms": transforms, **asdict(snapshot)})

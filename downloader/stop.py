@@ -1,0 +1,36 @@
+"""How a run is told to end: softly (finish what is in hand) or now."""
+
+import threading
+
+
+class Stop:
+    """Two flags that every stage looks at, and the reason for them.
+
+    `signalled` may be called in a signal handler: it only assigns plain attributes, since taking a lock there could
+    deadlock with the code that was interrupted. The main loop calls `look` to turn that into events.
+    """
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        """Take no new items; finish what is in hand."""
+        self.now = threading.Event()
+        """Leave everything as it is."""
+        self.signal: int | None = None
+        self._signals = 0
+
+    def signalled(self, signal: int) -> None:
+        """A signal came: the first asks, the second insists."""
+        self.signal = self.signal or signal
+        self._signals += 1
+
+    def look(self) -> None:
+        """Turn signals into events."""
+        if self._signals > 0:
+            self.asked.set()
+        if self._signals > 1:
+            self.now.set()
+
+    def at_once(self) -> None:
+        """End now, whatever is in hand."""
+        self.asked.set()
+        self.now.set()
