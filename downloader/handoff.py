@@ -14,11 +14,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from multiprocessing.queues import Queue
+from typing import TypeAlias
 
 from downloader.model.items import Fetched
 from downloader.stop import Stop
 
-Channel = Queue[Fetched | None]
+Channel: TypeAlias = "Queue[Fetched | None]"
 """What crosses to the workers; None says that nothing more will come."""
 
 _RECHECK_S = 0.05

@@ -236,7 +236,7 @@ def _outcome(command: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as problem:
-        if os.environ.get("DOWNLOADER_RUN__LOG_LEVEL", "").lower() == "debug":
+        if os.environ.get("DOWNLOADER_DEBUG"):
             raise
         _say(f"a defect in downloader, please report it: {type(problem).__name__}: {problem}")
         return CannotGoOn.exit_code

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
@@ -27,15 +27,11 @@ _WARM_UP_S = 60.0
 
 def start_context() -> ForkServerContext | SpawnContext:
     """How processes are started: never by fork, since the parent has threads (gh-84559)."""
-    if "forkserver" in _start_methods():
+    if "forkserver" in get_all_start_methods():
         context = get_context("forkserver")
         context.set_forkserver_preload(["downloader.transform.worker"])
         return context
     return get_context("spawn")
-
-
-def _start_methods() -> list[str]:
-    return get_context().get_all_start_methods()
 
 
 class Crew:
