@@ -75,6 +75,11 @@ class HandOff:
         with self._changed:
             return [self._ledger.pop(item_id) for item_id in ids if item_id in self._ledger]
 
+    def disconnect(self) -> None:
+        """Stop using the queue, which is about to go; whoever wants to put waits for the next one."""
+        with self._changed:
+            self._channel = None
+
     def reconnect(self, channel: Channel) -> None:
         """Use a new, empty queue; everything on the ledger is to be handed over again."""
         with self._changed:

@@ -163,6 +163,7 @@ class WriterStage:
     def adopt(self, item: Item, path: str) -> None:
         """Know of bytes staged by an earlier run, which go when their item is done."""
         self._staged[item.id] = path
+        self.tally.fetched += 1
 
 
 def _discard(fact: Fact) -> None:

@@ -148,6 +148,7 @@ class TransformStage:
         """Throw the crew away, set the items in hand aside, and hand everything else over to a new one."""
         assert self._crew is not None
         in_hand = self._crew.in_hand()
+        self._handoff.disconnect()
         self._crew.dismiss()
         self._tasks.clear()
         verdict = judge(in_hand, self._killed_for_time)
@@ -217,6 +218,7 @@ class TransformStage:
                 crew.kill(hand.pid)
 
     def _end(self) -> None:
+        self._handoff.disconnect()
         crews = [crew for crew in (self._crew, self._lone) if crew is not None]
         self._crew = self._lone = None
         for crew in crews:
