@@ -17,7 +17,7 @@ _VARIETY = 12
 
 @contextmanager
 def demo_server(images: int) -> Iterator[list[str]]:
-    """Serve `images` photographs, one of them slow, plus a broken image, a web page and a missing file; yields the URLs."""
+    """Serve photographs, one of them slow, and a broken image, a web page and a missing file; yields the URLs."""
     pictures = [photograph(seed) for seed in range(min(images, _VARIETY))]
 
     class Handler(BaseHTTPRequestHandler):

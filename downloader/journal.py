@@ -4,8 +4,9 @@ The only user of sqlite3, and the only caller of `advance`. Facts come from one 
 transaction; rows come from one planner. One connection behind one lock serves both and the readers: statements are
 short, and a second writer on a SQLite file would only wait for the first.
 
-WAL with `synchronous=NORMAL`: after a kill -9 every committed batch is there; after a power cut the last ones may be missing, which costs
-work done again but never a wrong outcome, since outputs are made durable before their rows (see `sinks.stage`).
+WAL with `synchronous=NORMAL`: after a kill -9 every committed batch is there; after a power cut the last ones may be
+missing, which costs work done again but never a wrong outcome, since outputs are made durable before their rows (see
+`sinks.files`).
 """
 
 import json
@@ -90,8 +91,9 @@ UPDATE items SET state = ?, stage = ?, kind = ?, message = ?, path = NULL, stage
     timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
 """
 _REQUEUE = """
-UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0, final_url = NULL,
-    media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL, height = NULL,
+UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0,
+    final_url = NULL, media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL,
+    height = NULL,
     bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL WHERE id = ?
 """
 
@@ -99,6 +101,8 @@ _LIVE_COLUMNS = (
     "id, key, source, origin, stem, extension, state, path, bytes, staged, sha256, media_type, final_url, http_status,"
     " attempts"
 )
+
+_ALL_FETCHED = f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')"  # noqa: S608 - constant
 
 Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
 """For a row, its index and its key: the names to try in turn, each with its folded form."""
@@ -293,7 +297,7 @@ class Journal:
 
     def fetched(self) -> Iterator[Fetched]:
         """Every item of any run whose last durable fact is `Fetched`, for the look at staged files after a crash."""
-        rows = self._query(f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')")
+        rows = self._query(_ALL_FETCHED)
         return (fetched for fetched in map(self._live, rows) if isinstance(fetched, Fetched))
 
     # -- facts -------------------------------------------------------------------------------------------------------

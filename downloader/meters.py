@@ -9,7 +9,7 @@ _SMALLEST_S = 1e-5
 
 
 class Meter:
-    """Seconds of work and of waiting, and the distribution of seconds per item, in constant memory. Threads may share it."""
+    """Seconds of work and of waiting, and how seconds per item are spread, in constant memory. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

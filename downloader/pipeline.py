@@ -23,7 +23,7 @@ from hashlib import file_digest
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, Self, TextIO
 
 import psutil
 from filelock import FileLock, Timeout
@@ -62,7 +62,8 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
     """Do everything the settings ask for and say how it went.
 
     The same run as the command line's: files in the output folder, journal and summary in its `.downloader`. Call it
-    under `if __name__ == "__main__":`, since worker processes import the main module. `stop` lets another thread end the run.
+    under `if __name__ == "__main__":`, since worker processes import the main module. `stop` lets another thread end
+    the run.
 
     Raises:
         DownloaderError: the run could not start or go on; its message says why. Single items never raise.
@@ -94,7 +95,7 @@ class _Run:
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
-    def __enter__(self) -> "_Run":
+    def __enter__(self) -> Self:
         is_foreign = self._root.is_dir() and any(entry.name != STATE_FOLDER for entry in os.scandir(self._root))
         self._open_output()
         try:
@@ -125,9 +126,7 @@ class _Run:
         except (FileExistsError, NotADirectoryError):
             raise OutputError(f"{self._root}: is a file, not a folder; name another output with -o") from None
         except OSError as problem:
-            raise OutputError(
-                f"{self._root}: cannot be written: {problem.strerror}; name another output with -o"
-            ) from None
+            raise OutputError(f"{self._root}: cannot be written: {problem.strerror}; name another with -o") from None
 
     def _wire(self, *, is_foreign: bool) -> None:
         settings, stop = self._settings, self._stop
@@ -174,8 +173,8 @@ class _Run:
         old, new = _results(_stored_settings(before)), _results(self._settings)
         if different := [name for name in new if old[name] != new[name]]:
             raise ConfigError(
-                f"{self._root}: made by an earlier run with another {', '.join(different)}; name another output with -o, "
-                "or let --overwrite always make everything anew"
+                f"{self._root}: made by an earlier run with another {', '.join(different)}; name another output "
+                "with -o, or let --overwrite always make everything anew"
             )
 
     # -- the run -----------------------------------------------------------------------------------------------------
@@ -304,6 +303,7 @@ class _Run:
         return Snapshot(
             total=self._listed,
             total_known=self._planned,
+            done_before=before,
             downloaded=before + tally.fetched + tally.ended_before_transform,
             transformed=before + tally.done,
             failed=tally.failures,

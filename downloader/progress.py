@@ -15,10 +15,15 @@ Style = Literal["auto", "bar", "plain", "json", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Where a run stands. `total` counts the rows known so far; it is final once `total_known`."""
+    """Where a run stands.
+
+    `total` counts the rows known so far; it is final once `total_known`. `done_before` of them had their outcome from
+    an earlier run; `downloaded` and `transformed` include these.
+    """
 
     total: int
     total_known: bool
+    done_before: int
     downloaded: int
     transformed: int
     failed: int
@@ -86,6 +91,7 @@ class Bars:
     @staticmethod
     def _draw(bar: "tqdm[Any]", snapshot: Snapshot, done: int, postfix: str) -> None:
         bar.total = snapshot.total
+        bar.initial = snapshot.done_before  # not counted into the rate
         bar.n = done
         bar.set_postfix_str(postfix, refresh=False)
         bar.refresh()
@@ -120,14 +126,18 @@ class Lines:
 
 def _plain_line(snapshot: Snapshot, *, transforms: bool) -> str:
     total = f"{snapshot.total}" if snapshot.total_known else f"{snapshot.total}+"
-    rate = snapshot.downloaded / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
+    rate = _rate(snapshot, snapshot.downloaded)
     parts = [f"{snapshot.elapsed_s:.0f} s: downloaded {snapshot.downloaded}/{total} ({rate:.0f}/s)"]
     if transforms:
-        rate = snapshot.transformed / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
-        parts.append(f"transformed {snapshot.transformed}/{total} ({rate:.0f}/s)")
+        parts.append(f"transformed {snapshot.transformed}/{total} ({_rate(snapshot, snapshot.transformed):.0f}/s)")
         parts.append(f"queue {snapshot.queue_depth}/{snapshot.queue_size}")
     parts.append(f"failed {snapshot.failed}")
     return ", ".join(parts)
+
+
+def _rate(snapshot: Snapshot, done: int) -> float:
+    """Items a second that this run has done."""
+    return (done - snapshot.done_before) / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
 
 
 def _json_line(snapshot: Snapshot, *, transforms: bool) -> str:

@@ -14,13 +14,12 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     if summary["skips"]:
         lines.append(f"  skipped: {_counted(summary['skips'])}")
     if summary.get("left_alone"):
-        lines.append(
-            f"  left alone: {summary['left_alone']} files that are not images by their names (--all-files takes them)"
-        )
+        lines.append(f"  left alone: {summary['left_alone']} files not named like images (--all-files takes them)")
     if summary["pending"]:
         lines.append(f"  pending: {summary['pending']}; the same command goes on with them")
     lines.append(
-        f"  in {output}: {_megabytes(summary['bytes_written'])} written, {_megabytes(summary['bytes_downloaded'])} downloaded"
+        f"  in {output}: {_megabytes(summary['bytes_written'])} written, "
+        f"{_megabytes(summary['bytes_downloaded'])} downloaded"
     )
     lines += [f"  {stage}" for stage in _stages(summary)]
     if summary.get("rebuilds"):
@@ -48,7 +47,8 @@ def _stages(summary: Mapping[str, Any]) -> list[str]:
             busy = round(100 * (stage["busy_share"] or 0))
             median, slow = (1000 * stage[key] for key in ("p50_s", "p99_s"))
             lines.append(
-                f"{name}: {stage[workers]} {workers}, {busy} % busy, {median:.0f} ms an item (99 % within {slow:.0f} ms)"
+                f"{name}: {stage[workers]} {workers}, {busy} % busy, "
+                f"{median:.0f} ms an item (99 % within {slow:.0f} ms)"
             )
     return lines
 

@@ -1,9 +1,9 @@
 """Every setting of a run: its meaning, default, bounds and flag, in one table. Pure and frozen.
 
 One section a class. A field made by `option` is at once a command line flag, a TOML key (`[section] field`) and an
-environment variable (`DOWNLOADER_SECTION__FIELD`); `downloader.config.load` fills and checks them, and nothing else reads
-flags, files or the environment. This module imports no third-party code that is slow to load, so that `--help` stays quick and a worker
-process can import it cheaply.
+environment variable (`DOWNLOADER_SECTION__FIELD`); `downloader.config.load` fills and checks them, and nothing else
+reads flags, files or the environment. This module imports no third-party code that is slow to load, so that `--help`
+stays quick and a worker process can import it cheaply.
 """
 
 import re
@@ -76,10 +76,12 @@ class Size:
         return f"{prefix}{self.width or ''}x{self.height or ''}"
 
 
+_LARGEST_PERCENT = 1000
 _SIDE_LIMIT_PX = 65_535
 """The largest side JPEG can hold (ITU-T T.81, 16-bit dimensions); no output format here needs more."""
 _SPEC = re.compile(
-    r"(?:(?P<name>[A-Za-z0-9_]+)=)?(?:(?P<percent>\d+(?:\.\d+)?)%|(?P<square>\d+)|(?P<width>\d+)x(?P<height>\d*)|x(?P<only_height>\d+))"
+    r"(?:(?P<name>[A-Za-z0-9_]+)=)?"
+    r"(?:(?P<percent>\d+(?:\.\d+)?)%|(?P<square>\d+)|(?P<width>\d+)x(?P<height>\d*)|x(?P<only_height>\d+))"
 )
 
 
@@ -95,13 +97,13 @@ def parse_sizes(text: str) -> tuple[Size, ...]:
 def _parse_size_spec(spec: str) -> Size:
     match = _SPEC.fullmatch(spec)
     if not match:
-        message = f"{spec!r} is not a size; write 256, 256x256, 800x, x600 or 50%, with a name before it if wanted (thumb=256)"
+        message = f"{spec!r} is not a size; write 256, 256x256, 800x, x600 or 50%, named if wanted (thumb=256)"
         raise ValueError(message)
     name = match["name"]
     if match["percent"]:
         percent = float(match["percent"])
-        if not 0 < percent <= 1000:
-            message = f"{spec!r}: a percentage lies above 0 and at most at 1000"
+        if not 0 < percent <= _LARGEST_PERCENT:
+            message = f"{spec!r}: a percentage lies above 0 and at most at {_LARGEST_PERCENT}"
             raise ValueError(message)
         return Size(name=name, percent=percent)
     width = match["square"] or match["width"]
@@ -150,7 +152,7 @@ class Option:
 
 
 def option(
-    default: Any,
+    default: Any,  # noqa: ANN401 - of any option
     text: str,
     *flags: str,
     metavar: str | None = None,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import httpx  # noqa: TID251 - its home
 
@@ -235,7 +235,7 @@ class Client:
 class _Trace:
     """Times the phases of a request by httpcore's events; a kept-alive connection has no connect and no tls."""
 
-    _PHASES = {
+    _PHASES: ClassVar = {
         "connection.connect_tcp": "connect",
         "connection.start_tls": "tls",
         "http11.receive_response_headers": "first_byte",
@@ -258,7 +258,7 @@ class _Trace:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """httpx's exceptions as our kinds."""
+    """Httpx's exceptions as our kinds."""
     try:
         yield
     except httpx.TimeoutException as problem:

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from downloader.model.failures import FailureKind, is_transient
 
 _BASE_S = 0.5
-"""First back-off ceiling; doubled each time (full jitter as in AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+"""First back-off ceiling; doubled each time (full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter")."""
 _CEILING_S = 30.0
 """Largest back-off ceiling of one wait."""
 

@@ -62,10 +62,10 @@ TRANSIENT_KINDS = frozenset(
 def is_transient(kind: FailureKind, http_status: int | None = None) -> bool:
     """Whether trying again later may help.
 
-    Of the HTTP statuses: 408 Request Timeout, 425 Too Early, 429 Too Many Requests (RFC 9110, 8470, 6585) and every 5xx.
+    Of the HTTP statuses: 408 Request Timeout, 425 Too Early, 429 Too Many Requests (RFC 9110, 8470, 6585), every 5xx.
     """
     if kind is FailureKind.HTTP_STATUS:
-        return http_status is not None and (http_status in {408, 425, 429} or 500 <= http_status <= 599)
+        return http_status in {408, 425, 429, *range(500, 600)}
     return kind in TRANSIENT_KINDS
 
 

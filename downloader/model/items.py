@@ -25,7 +25,8 @@ class Row:
     """One line of a list, or one file of a folder, as a source read it.
 
     `source` is the URL, or the path of the file, as listed. `inside` is the path relative to the folder that was named
-    as a source; None for URLs and for files named one by one. `where` tells a person where the row stands ("urls.txt:12").
+    as a source; None for URLs and for files named one by one. `where` tells a person where the row stands
+    ("urls.txt:12").
     """
 
     source: str
@@ -40,7 +41,8 @@ class Claim:
     """The output name an item owns, fixed when its row was read.
 
     `stem` is a relative path without extension, with `/` between folders. `extension` is None where only the decoder
-    can tell it; the item then owns the stem with every extension.
+    can tell it; the item then owns the stem with every extension. Where a template makes a folder for each variant, the
+    stem holds a `*` in its place, which `sinks.layout.output_path` fills.
     """
 
     stem: str

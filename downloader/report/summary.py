@@ -11,7 +11,7 @@ _BUSY_SHARE = 0.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageFigures:
-    """How a stage did. `busy_share` of its workers' time went into items, `wait_share` into waiting for the next stage."""
+    """How a stage did: the shares of its workers' time that went into items, and into waiting for the next stage."""
 
     workers: int
     busy_share: float | None

@@ -1,0 +1,305 @@
+"""Dead, stopped and slow workers; killed parents; signals. Real processes, really killed."""
+
+import hashlib
+import io
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from downloader.config.settings import Size, Transform
+from downloader.handoff import HandOff
+from downloader.meters import Meter
+from downloader.model.failures import FailureKind
+from downloader.model.items import Claim, Failed, Fetched, Item, Origin, Skipped, Transformed
+from downloader.stop import Stop
+from downloader.transform.stage import TransformStage
+
+Outcome = Transformed | Failed | Skipped
+END_S = 60.0
+"""Seconds within which everything here must end."""
+
+
+def picture(side: int, seed: int = 0) -> bytes:
+    """A JPEG of side x side pixels."""
+    image = Image.effect_noise((side, side), 20 + seed % 50)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+class Stage:
+    """A real transform stage with real processes, driven as the pipeline drives it."""
+
+    def __init__(self, folder: Path, *, processes: int = 2, queue_size: int = 8, **settings: object) -> None:
+        self.folder = folder
+        self.stop = Stop()
+        self.outcomes: queue.Queue[Outcome] = queue.Queue()
+        self.handoff = HandOff(queue_size, self.stop, lambda _: None)
+        wanted = Transform(resize=(Size(width=32, height=32),), **settings)  # type: ignore[arg-type]
+        (folder / "staging").mkdir()
+        self.stage = TransformStage(
+            wanted, processes, str(folder / "staging"), self.handoff, self.outcomes.put, self.stop, Meter()
+        )
+        self.stage.start()
+        self.problem: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.stage.run()
+        except BaseException as problem:  # noqa: BLE001 - looked at by the test
+            self.problem = problem
+
+    def put(self, item_id: int, data: bytes) -> None:
+        path = self.folder / f"{item_id}.jpg"
+        path.write_bytes(data)
+        claim = Claim(stem=str(item_id), extension=None)
+        item = Item(id=item_id, key="0" * 64, source=str(path), origin=Origin.FILE, claim=claim)
+        self.handoff.put(Fetched(item=item, path=str(path), bytes=len(data), staged=False))
+
+    def finish(self) -> dict[int, Outcome]:
+        """Close, wait for the end, and give the outcomes by id; each item has exactly one."""
+        self.handoff.close()
+        self._thread.join(END_S)
+        assert not self._thread.is_alive(), "the stage does not end"
+        assert self.problem is None, self.problem
+        found = [self.outcomes.get_nowait() for _ in range(self.outcomes.qsize())]
+        assert len({fact.item.id for fact in found}) == len(found)
+        return {fact.item.id: fact for fact in found}
+
+    def worker_at(self, item_id: int) -> int | None:
+        """The process that has this item in hand now."""
+        for crew in (self.stage._crew, self.stage._lone):
+            for hand in crew.in_hand() if crew else ():
+                if hand.item_id == item_id:
+                    return hand.pid
+        return None
+
+    def whenever_at(self, item_id: int, do: Callable[[int], None]) -> Iterator[None]:
+        """Do something to each process that takes this item in hand, until the caller goes on."""
+        over = threading.Event()
+        met: set[int] = set()
+
+        def watch() -> None:
+            while not over.is_set():
+                pid = self.worker_at(item_id)
+                if pid is not None and pid not in met:
+                    met.add(pid)
+                    do(pid)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        yield
+        over.set()
+        watcher.join()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    running = Stage(tmp_path, **getattr(request, "param", {}))
+    yield running
+    running.stop.at_once()
+
+
+def kinds(outcomes: dict[int, Outcome]) -> dict[int, FailureKind]:
+    return {item_id: fact.kind for item_id, fact in outcomes.items() if isinstance(fact, Failed)}
+
+
+def test_an_idle_worker_killed_in_get_costs_nothing(stage: Stage) -> None:
+    """A worker killed while it waits in Queue.get() dies with the queue's lock; everything is done all the same."""
+    for item_id in range(1, 6):
+        stage.put(item_id, picture(64))
+    while stage.handoff.outstanding:
+        time.sleep(0.01)
+    for pid in stage.stage.pids():
+        os.kill(pid, signal.SIGKILL)
+    for item_id in range(6, 31):
+        stage.put(item_id, picture(64))
+    outcomes = stage.finish()
+    assert sorted(outcomes) == list(range(1, 31))
+    assert kinds(outcomes) == {}
+
+
+def test_busy_workers_killed_again_and_again_lose_nothing(stage: Stage) -> None:
+    """Thirty workers killed at random while they work: each item has exactly one outcome, and nobody is blamed."""
+    over = threading.Event()
+    killed = 0
+
+    def assassin() -> None:
+        nonlocal killed
+        while killed < 30 and not over.wait(0.03):
+            for pid in stage.stage.pids()[:1]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass
+
+    thread = threading.Thread(target=assassin)
+    thread.start()
+    data = picture(700)
+    for item_id in range(1, 301):
+        stage.put(item_id, data)
+    thread.join()
+    outcomes = stage.finish()
+    over.set()
+    assert sorted(outcomes) == list(range(1, 301))
+    assert stage.stage.rebuilds > 3
+    assert set(kinds(outcomes).values()) <= {FailureKind.WORKER_CRASH}
+    assert len(kinds(outcomes)) <= killed // 2, "an item is blamed only when its worker died twice"
+
+
+def test_only_the_item_that_kills_its_worker_is_blamed(stage: Stage) -> None:
+    """A segfault whenever one item is in hand: that item fails as worker_crash, all others succeed."""
+    watch = stage.whenever_at(13, lambda pid: os.kill(pid, signal.SIGSEGV))
+    next(watch)
+    for item_id in range(1, 41):
+        stage.put(item_id, picture(6000) if item_id == 13 else picture(64, item_id))
+    outcomes = stage.finish()
+    next(watch, None)
+    assert sorted(outcomes) == list(range(1, 41))
+    assert kinds(outcomes) == {13: FailureKind.WORKER_CRASH}
+
+
+@pytest.mark.parametrize("stage", [{"item_timeout": 1.0}], indirect=True)
+def test_a_stopped_worker_is_killed_when_its_time_is_up(stage: Stage) -> None:
+    """A worker that is SIGSTOPped hears no alarm: it is killed, and its item fails as transform_timeout."""
+    watch = stage.whenever_at(5, lambda pid: os.kill(pid, signal.SIGSTOP))
+    next(watch)
+    for item_id in range(1, 21):
+        stage.put(item_id, picture(4000) if item_id == 5 else picture(64))
+    outcomes = stage.finish()
+    next(watch, None)
+    assert sorted(outcomes) == list(range(1, 21))
+    assert kinds(outcomes) == {5: FailureKind.TRANSFORM_TIMEOUT}
+
+
+@pytest.mark.parametrize("stage", [{"item_timeout": 0.05}], indirect=True)
+def test_a_slow_image_ends_by_the_soft_alarm(stage: Stage) -> None:
+    """An image that takes too long fails as transform_timeout and its worker lives on."""
+    stage.put(1, picture(9000))
+    stage.put(2, picture(64))
+    outcomes = stage.finish()
+    assert kinds(outcomes) == {1: FailureKind.TRANSFORM_TIMEOUT}
+    assert stage.stage.rebuilds == 0
+
+
+@pytest.mark.parametrize("stage", [{"worker_memory": 256 * 1024**2, "fit": "pad"}], indirect=True)
+def test_an_image_over_the_memory_limit_fails_alone(stage: Stage) -> None:
+    """A decode that needs more than --worker-memory fails as out_of_memory, and the next image succeeds."""
+    out = io.BytesIO()
+    Image.new("RGB", (9900, 9900), "red").save(out, "PNG")
+    stage.put(1, out.getvalue())
+    stage.put(2, picture(64))
+    outcomes = stage.finish()
+    assert set(kinds(outcomes)) == {1}
+    assert kinds(outcomes)[1] is FailureKind.OUT_OF_MEMORY
+
+
+def test_the_fork_server_killed_is_survived(stage: Stage) -> None:
+    """With the fork server killed the run goes on with a new one."""
+    stage.put(1, picture(64))
+    parents = {psutil.Process(pid).ppid() for pid in stage.stage.pids()} - {os.getpid()}
+    if not parents:
+        pytest.skip("no fork server on this system")
+    for pid in parents:
+        os.kill(pid, signal.SIGKILL)
+    for item_id in range(2, 31):
+        stage.put(item_id, picture(64))
+    outcomes = stage.finish()
+    assert sorted(outcomes) == list(range(1, 31))
+    assert kinds(outcomes) == {}
+
+
+# -- the whole command -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(250):
+        (folder / f"{number:03}.jpg").write_bytes(picture(500, number))
+    return folder
+
+
+def start(photos: Path, out: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "downloader", "process", str(photos), "-o", str(out), "-r", "100"]
+    return subprocess.Popen(
+        [*command, "--progress", "none", "-p", "2"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.glob("*.jpg")}
+
+
+def wait_for_outputs(process: "subprocess.Popen[str]", out: Path, number: int) -> list[psutil.Process]:
+    """Wait until the run has made so many files; gives its processes."""
+    until = time.monotonic() + END_S
+    while len(list(out.glob("*.jpg"))) < number:
+        assert process.poll() is None, "ended too early"
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    _, err = process.communicate(timeout=END_S)
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["parent", "process group"])
+@pytest.mark.parametrize("after", [1, 60, 200])
+def test_the_same_command_completes_after_kill_9(tmp_path: Path, photos: Path, after: int, *, group: bool) -> None:
+    """kill -9 at any moment: children are soon gone, and the same command again gives an undisturbed result."""
+    undisturbed = tmp_path / "undisturbed"
+    assert end(start(photos, undisturbed))[0] == 0
+    out = tmp_path / "out"
+    process = start(photos, out)
+    children = wait_for_outputs(process, out, after)
+    (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+    process.communicate(timeout=END_S)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    assert end(start(photos, out)) == (0, "")
+    assert hashes(out) == hashes(undisturbed)
+    assert list((out / ".downloader" / "staging").iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_finishes_what_is_in_hand(tmp_path: Path, photos: Path, number: int, code: int) -> None:
+    """Ctrl-C to the whole group, as a terminal sends it: exit 130 (SIGTERM 143), no traceback, no orphan."""
+    out = tmp_path / "out"
+    process = start(photos, out)
+    children = wait_for_outputs(process, out, 10)
+    os.killpg(process.pid, number)
+    assert end(process) == (code, "")
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    made = hashes(out)
+    assert end(start(photos, out)) == (0, "")
+    assert made.items() <= hashes(out).items()
+    assert len(hashes(out)) == 250
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("trial", range(25))
+def test_many_kill_times(tmp_path: Path, photos: Path, trial: int) -> None:
+    """As above at 25 moments spread over a run: nothing lost, nothing twice, nothing half."""
+    test_the_same_command_completes_after_kill_9(tmp_path, photos, 1 + 9 * trial, group=trial % 2 == 0)
