@@ -193,6 +193,7 @@ class Concurrency(Section):
     queue_size: Annotated[int, Ge(1), Le(100_000)] = option(
         64, "files that may wait between download and transform", metavar="N"
     )
+    per_host: Annotated[int, Ge(1), Le(1024)] = option(8, "downloads from one host at the same time", metavar="N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,27 @@ class Download(Section):
     )
     user_agent: str | None = option(None, "User-Agent to send instead of downloader/VERSION", metavar="TEXT")
     max_redirects: Annotated[int, Ge(0), Le(100)] = option(10, "redirects followed for one URL", metavar="N")
+    min_speed: Annotated[int, Ge(0)] = option(
+        1024,
+        "give up on bodies slower than this, a second, over 30 s",
+        metavar="SIZE",
+        parse=parse_size,
+        show=show_size,
+    )
+    limit_rate: Annotated[int, Ge(1)] | None = option(
+        None, "bytes a second for all downloads together", metavar="SIZE", parse=parse_size, show=show_size
+    )
+    host_delay: Annotated[float, Ge(0)] = option(0.0, "seconds between two requests to one host", metavar="S")
+    segments: Annotated[int, Ge(1), Le(64)] = option(1, "parallel ranges of one large file", metavar="N")
+    proxy: str | None = option(None, "proxy for all requests (default: the usual variables)", metavar="URL")
+    cookies: str | None = option(None, "cookies to send, in Netscape format", metavar="FILE")
+    netrc: bool = option(False, "take passwords from ~/.netrc")
+    ca_file: str | None = option(None, "certificates to trust instead of the usual ones", metavar="FILE")
+    insecure: bool = option(False, "do not check certificates")
+    client_cert: str | None = option(None, "client certificate with its key (PEM)", metavar="FILE")
+    deny_private: bool = option(False, "refuse hosts on private networks, and this machine")
+    opt_out: Literal["respect", "ignore"] = option("respect", "X-Robots-Tag noai, noimageai, noindex, noimageindex")
+    trust_server_names: bool = option(False, "fetch: let the server name the file (Content-Disposition)")
 
 
 Fit = Literal["inside", "outside", "crop", "pad", "stretch"]

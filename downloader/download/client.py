@@ -25,6 +25,7 @@ from downloader.config.settings import Download, show_size
 from downloader.download import policy
 from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import Failed, Fetched, Item
+from downloader.model.urls import BadUrl, check_url, masked
 from downloader.stop import Stop
 
 PROJECT_URL = "https://pypi.org/project/downloader/"
@@ -128,8 +129,8 @@ class Client:
             OSError: the body cannot be written.
         """
         try:
-            policy.check_url(item.source)
-        except policy.BadUrl as problem:
+            check_url(item.source)
+        except BadUrl as problem:
             return Failed(item=item, stage=Stage.SOURCE, kind=FailureKind.INVALID_URL, message=str(problem))
         attempt = _Attempt(item=item, deadline_s=time.monotonic() + self._settings.deadline)
         while True:
@@ -208,7 +209,7 @@ class Client:
             staged=True,
             sha256=digest,
             media_type=_media_type(response.headers.get("content-type")),
-            final_url=policy.masked(attempt.chain[-1]),
+            final_url=masked(attempt.chain[-1]),
             http_status=status,
             attempts=attempt.attempts,
             timings_s=attempt.timings_s,
@@ -305,7 +306,7 @@ def _failed(attempt: _Attempt, problem: Problem) -> Failed:
         message=problem.message,
         http_status=problem.http_status,
         attempts=attempt.attempts,
-        final_url=policy.masked(attempt.chain[-1]) if attempt.chain else None,
+        final_url=masked(attempt.chain[-1]) if attempt.chain else None,
         timings_s=attempt.timings_s,
     )
 

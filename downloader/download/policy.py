@@ -3,12 +3,12 @@
 Clock and chance come in as arguments, so every rule here can be tested as a law.
 """
 
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from downloader.model.failures import FailureKind, is_transient
+from downloader.model.urls import BadUrl, check_url, origin_of
 
 _BASE_S = 0.5
 """First back-off ceiling; doubled each time (full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter")."""
@@ -17,38 +17,6 @@ _CEILING_S = 30.0
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses that send a GET elsewhere (RFC 9110, 15.4)."""
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_PORTS = {"http": 80, "https": 443}
-_LONGEST_URL = 64 * 1024
-"""Characters of the longest URL asked for; servers refuse far shorter ones (RFC 9110, 4.1 asks for 8,000)."""
-
-
-class BadUrl(ValueError):
-    """Not a URL that can be fetched; the message says why."""
-
-
-def check_url(url: str) -> None:
-    """Raise BadUrl unless this is an absolute http or https URL with a host and nothing that could split a request."""
-    if len(url) > _LONGEST_URL:
-        raise BadUrl("the URL is too long")
-    if re.search(r"[\x00-\x20\x7f]", url) or not url.isprintable():
-        raise BadUrl("the URL contains spaces or control characters; percent-encode them")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as problem:
-        raise BadUrl(f"not a URL: {problem}") from None
-    if parts.scheme.lower() not in _PORTS:
-        raise BadUrl("not an http or https URL")
-    if not host:
-        raise BadUrl("the URL names no host")
-
-
-def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what credentials belong to (RFC 6454)."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +77,3 @@ def status_text(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
-
-
-def masked(url: str) -> str:
-    """A URL without its user name and password."""
-    return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1***@", url, flags=re.IGNORECASE)

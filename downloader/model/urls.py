@@ -1,0 +1,61 @@
+"""What can be told from the text of a URL alone. Pure."""
+
+import re
+from urllib.parse import urlsplit
+
+_PORTS = {"http": 80, "https": 443}
+_LONGEST_URL = 64 * 1024
+"""Characters of the longest URL asked for; servers refuse far shorter ones (RFC 9110, 4.1 asks for 8,000)."""
+
+
+class BadUrl(ValueError):
+    """Not a URL that can be fetched; the message says why."""
+
+
+def check_url(url: str) -> None:
+    """Raise BadUrl unless this is an absolute http or https URL with a host and nothing that could split a request."""
+    if len(url) > _LONGEST_URL:
+        raise BadUrl("the URL is too long")
+    if re.search(r"[\x00-\x20\x7f]", url) or not url.isprintable():
+        raise BadUrl("the URL contains spaces or control characters; percent-encode them")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as problem:
+        raise BadUrl(f"not a URL: {problem}") from None
+    if parts.scheme.lower() not in _PORTS:
+        raise BadUrl("not an http or https URL")
+    if not host:
+        raise BadUrl("the URL names no host")
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what credentials belong to (RFC 6454)."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme, 0)
+
+
+_AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+
+
+def host_of(url: str) -> str:
+    """Host and port as written, in small letters: what per-host limits count by; empty where there is none.
+
+    Tolerant and quick, since it is asked for every row of a list, good or bad.
+    """
+    match = _AUTHORITY.match(url)
+    return match[1].rpartition("@")[2].lower() if match else ""
+
+
+_SECRET_VALUE = re.compile(
+    r"([?&;](?:x-(?:amz|goog|ms)-(?:signature|credential|security-token)|sig|signature|token|access_token|auth|key|api_?key"
+    r"|apikey|password|passwd|secret|policy|key-pair-id)=)[^&;#]*",
+    re.IGNORECASE,
+)
+
+
+def masked(url: str) -> str:
+    """A URL fit to be shown: without user name, password, and the values of signing parameters."""
+    url = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1***@", url, flags=re.IGNORECASE)
+    return _SECRET_VALUE.sub(r"\1***", url) if "=" in url else url
