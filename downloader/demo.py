@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from PIL import Image, ImageDraw, ImageFilter  # noqa: TID251 - makes its own pictures
 
 _SLOW_S = 1.5
+_PORT = 8377
 _VARIETY = 12
 """Different pictures made; more images than that repeat them, which is quicker than making thousands."""
 
@@ -47,7 +48,7 @@ def demo_server(images: int) -> Iterator[list[str]]:
         def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
             """Say nothing: the pipeline does the talking."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _listen(Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -59,6 +60,14 @@ def demo_server(images: int) -> Iterator[list[str]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _listen(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """On the same port each time where it is free, so that a second demonstration makes the same files anew."""
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", _PORT), handler)
+    except OSError:
+        return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
 
 def photograph(seed: int) -> bytes:

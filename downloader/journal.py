@@ -27,6 +27,7 @@ from downloader.model.items import (
     Fetched,
     Item,
     Origin,
+    Request,
     Requeued,
     Row,
     Skipped,
@@ -34,6 +35,7 @@ from downloader.model.items import (
     Transformed,
 )
 from downloader.model.states import TERMINAL, State, advance
+from downloader.model.urls import host_of, masked
 
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite3"
@@ -45,10 +47,12 @@ CREATE TABLE items (
     key BLOB NOT NULL UNIQUE,      -- sha256 of source and occurrence
     source TEXT NOT NULL,
     origin TEXT NOT NULL,
+    host TEXT NOT NULL,            -- of a URL; empty for files
     fold TEXT NOT NULL,            -- claimed output name, folded for case-insensitive file systems
     stem TEXT NOT NULL,
-    extension TEXT,                -- NULL: the item owns the stem with every extension
+    extension TEXT COLLATE NOCASE, -- NULL: the item owns the stem with every extension
     columns TEXT,                  -- JSON object
+    request TEXT,                  -- JSON object: mirrors, headers, checksum
     plan INTEGER NOT NULL,         -- number of the run that last listed this row
     repeats INTEGER NOT NULL DEFAULT 0,  -- how often that run listed the same source again
     state TEXT NOT NULL,
@@ -62,11 +66,12 @@ CREATE TABLE items (
 );
 CREATE INDEX items_fold ON items (fold);
 CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
+CREATE INDEX items_host ON items (host, id) WHERE state IN ('pending', 'fetched', 'transformed');
 """
 
 _INSERT = """
-INSERT OR IGNORE INTO items (key, source, origin, fold, stem, extension, columns, plan, state)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?
+INSERT OR IGNORE INTO items (key, source, origin, host, fold, stem, extension, columns, request, plan, state)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT 1 FROM items WHERE fold = ? AND (extension IS NULL OR ? IS NULL OR extension = ?))
 """
 _FETCHED = """
@@ -99,10 +104,16 @@ UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_stat
 
 _LIVE_COLUMNS = (
     "id, key, source, origin, stem, extension, state, path, bytes, staged, sha256, media_type, final_url, http_status,"
-    " attempts"
+    " attempts, request"
 )
 
 _ALL_FETCHED = f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')"  # noqa: S608 - constant
+
+_LIVE_OF_HOST = (
+    f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_host"  # noqa: S608 - constant
+    " WHERE state IN ('pending', 'fetched', 'transformed') AND host = ? AND id BETWEEN ? AND ? AND plan = ?"
+    " ORDER BY id LIMIT ?"
+)
 
 Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
 """For a row, its index and its key: the names to try in turn, each with its folded form."""
@@ -234,18 +245,11 @@ class Journal:
     def _insert(self, db: sqlite3.Connection, row: Row, key: bytes, fold: str, claim: Claim) -> bool:
         """Add a row unless its key or its name is taken."""
         extension = claim.extension
+        host = host_of(row.source) if row.origin is Origin.URL else ""
         columns = json.dumps(dict(row.columns)) if row.columns else None
-        values = (
-            key,
-            _storable(row.source),
-            row.origin,
-            fold,
-            claim.stem,
-            extension,
-            columns,
-            self.plan,
-            State.PENDING,
-        )
+        request = json.dumps(asdict(row.request)) if row.request else None
+        place = (key, _storable(row.source), row.origin, _storable(host), fold, claim.stem, extension)
+        values = (*place, columns, request, self.plan, State.PENDING)
         return db.execute(_INSERT, (*values, fold, extension, extension)).rowcount == 1
 
     def _occurrence_key(self, db: sqlite3.Connection, row: Row) -> bytes:
@@ -269,6 +273,11 @@ class Journal:
         )
         return [self._live(row) for row in rows]
 
+    def live_of_host(self, host: str, from_id: int, to_id: int, limit: int) -> list[Item | Fetched]:
+        """The same of one host, with ids from one to another."""
+        rows = self._query(_LIVE_OF_HOST, _storable(host), from_id, to_id, self.plan, limit)
+        return [self._live(row) for row in rows]
+
     def _live(self, row: tuple[Any, ...]) -> Item | Fetched:
         (item_id, key, source, origin, stem, extension, state, path, size, staged, digest, media_type, final_url) = row[
             :13
@@ -280,6 +289,7 @@ class Journal:
             origin=Origin(origin),
             claim=Claim(stem=stem, extension=extension),
             renewed=item_id <= self._last_known_id,
+            request=_request(row[15]),
         )
         if state == State.PENDING:
             return item
@@ -400,7 +410,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     for name, empty in (("outputs", "[]"), ("warnings", "[]"), ("timings", "{}"), ("columns", "{}")):
         row[name] = json.loads(row[name] or empty)
     row["key"] = row["key"].hex()
-    row["source"] = _restored(row["source"])
+    row["source"] = masked(_restored(row["source"]))
     row["timings_s"] = row.pop("timings")
     if row["state"] == State.TRANSFORMED:
         row["state"] = str(State.FETCHED)
@@ -444,6 +454,13 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
 
 def _timings(timings_s: Mapping[str, float]) -> str:
     return json.dumps({name: round(seconds, 6) for name, seconds in timings_s.items()})
+
+
+def _request(text: str | None) -> Request | None:
+    if text is None:
+        return None
+    stored = json.loads(text)
+    return Request(**{**stored, "mirrors": tuple(stored["mirrors"]), "headers": tuple(stored["headers"])})
 
 
 def _storable(text: str) -> str | bytes:

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from downloader import __version__, sources
 from downloader.config.load import dump, restore
 from downloader.config.settings import Settings, Transform
-from downloader.download.feed import Feed
+from downloader.download.feed import Feed, Plan
 from downloader.download.stage import DownloadStage
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, OutputError, OutputLocked
 from downloader.handoff import HandOff
@@ -53,7 +53,7 @@ _PLAN_BATCH = 1000
 _TICK_S = 0.1
 """Seconds between looks at signals, queue depth and progress."""
 _GRACE_S = 10.0
-"""Seconds that what is in hand gets to finish after the first Ctrl-C (DESIGN: exit codes)."""
+"""Seconds that what is in hand gets to finish after the first Ctrl-C."""
 
 _log = logging.getLogger("downloader")
 
@@ -136,7 +136,12 @@ class _Run:
         self._template = _template(settings)
         self._download_meter, self._transform_meter = Meter(), Meter()
         self._handoff = HandOff(settings.concurrency.queue_size, stop, self._download_meter.waited)
-        self._feed = Feed(self._journal.live, stop)
+        self._feed = Feed(
+            Plan(after=self._journal.live, of_host=self._journal.live_of_host),
+            stop,
+            per_host=settings.concurrency.per_host,
+            host_delay_s=settings.download.host_delay,
+        )
         sink = FilesSink(
             self._root,
             overwrite=settings.output.overwrite == "always",
@@ -237,10 +242,9 @@ class _Run:
             if asked_s is not None and now_s - asked_s > _GRACE_S:
                 self._stop.at_once()
             if self._stop.now.is_set():
-                # Whoever waits on a server is left behind: its item stays as it was.
+                self._download.abort()
                 for thread in threads:
-                    if thread.name != "downloads":
-                        thread.join(_GRACE_S)
+                    thread.join(_GRACE_S)  # whoever does not wake is left behind; its item stays as it was
                 return
             self._sample()
             shown.show(self._snapshot())

@@ -127,7 +127,7 @@ def demo(
         typer.echo(
             f"serving {len(urls)} URLs on this machine: photographs, a broken one, a missing one, a slow one", err=True
         )
-        flags |= {"output": {"output": str(out)}, "transform": {"resize": "256x256"}}
+        flags |= {"output": {"output": str(out), "overwrite": "always"}, "transform": {"resize": "256x256"}}
         _do("run", urls, None, flags, as_json=False, failures_expected=True)
 
 
@@ -209,28 +209,19 @@ def _do(
 
 def main() -> None:
     """Run the command line and exit."""
-    _leave(_outcome(lambda: app(standalone_mode=False)))
+    _leave(_outcome(app))
 
 
 def _outcome(command: Callable[[], Any]) -> int:
     """Run a command; its exit code, with one line on stderr for whatever stopped it."""
-    import click  # noqa: PLC0415
-
     try:
-        code = command()
+        command()
     except DownloaderError as problem:
         _say(str(problem))
         return problem.exit_code
-    except click.exceptions.NoArgsIsHelpError as problem:
-        typer.echo(problem.format_message())
-        return 2
-    except click.UsageError as problem:
-        problem.show()
-        return 2
-    except click.ClickException as problem:
-        problem.show()
-        return problem.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except SystemExit as end:  # typer's own: wrong usage, which it has told, or an exit code of ours
+        return end.code if isinstance(end.code, int) else 2
+    except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our stdout has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -240,7 +231,7 @@ def _outcome(command: Callable[[], Any]) -> int:
             raise
         _say(f"a defect in downloader, please report it: {type(problem).__name__}: {problem}")
         return CannotGoOn.exit_code
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _say(text: str) -> None:

@@ -222,7 +222,6 @@ class Download(Section):
         None, "bytes a second for all downloads together", metavar="SIZE", parse=parse_size, show=show_size
     )
     host_delay: Annotated[float, Ge(0)] = option(0.0, "seconds between two requests to one host", metavar="S")
-    segments: Annotated[int, Ge(1), Le(64)] = option(1, "parallel ranges of one large file", metavar="N")
     proxy: str | None = option(None, "proxy for all requests (default: the usual variables)", metavar="URL")
     cookies: str | None = option(None, "cookies to send, in Netscape format", metavar="FILE")
     netrc: bool = option(False, "take passwords from ~/.netrc")
@@ -231,7 +230,6 @@ class Download(Section):
     client_cert: str | None = option(None, "client certificate with its key (PEM)", metavar="FILE")
     deny_private: bool = option(False, "refuse hosts on private networks, and this machine")
     opt_out: Literal["respect", "ignore"] = option("respect", "X-Robots-Tag noai, noimageai, noindex, noimageindex")
-    trust_server_names: bool = option(False, "fetch: let the server name the file (Content-Disposition)")
 
 
 Fit = Literal["inside", "outside", "crop", "pad", "stretch"]
@@ -290,7 +288,7 @@ class Output(Section):
 class Source(Section):
     """How sources are read."""
 
-    input_format: Literal["auto", "txt"] = option("auto", "format of list files")
+    input_format: Literal["auto", "txt", "aria2"] = option("auto", "format of list files")
     all_files: bool = option(False, "take every file of a folder, whatever its name")
 
 

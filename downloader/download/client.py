@@ -1,231 +1,371 @@
-"""Fetching one URL into one file: the only user of httpx.
+"""Fetching one URL into one file, one attempt at a time.
 
 One `Client` per thread, because the lock and the scans of a shared connection pool halve the throughput at 64 threads
-(351 against 655 URLs/s); all share one SSL context, which takes 15 to 100 ms to build.
+(351 against 655 URLs/s); all share one `Network`: the SSL context, which takes 15 to 100 ms to build, the name look-ups
+and the list of open sockets.
 """
 
 import hashlib
 import http.cookiejar
 import logging
-import os
 import random
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
+import httpcore
 import httpx  # noqa: TID251 - its home
 
 from downloader import __version__
 from downloader.config.settings import Download, show_size
-from downloader.download import policy
-from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import Failed, Fetched, Item
+from downloader.download import headers, policy, resume
+from downloader.download.coding import decoder
+from downloader.download.dns import Resolver
+from downloader.download.net import Sockets, Watch, make_transport, ssl_context
+from downloader.download.problem import Interrupted, Problem, translated
+from downloader.download.rate import ByteRate, LeastSpeed
+from downloader.errors import ConfigError
+from downloader.model.failures import FailureKind, SkipReason, Stage
+from downloader.model.items import Failed, Fetched, Item, Skipped
 from downloader.model.urls import BadUrl, check_url, masked
 from downloader.stop import Stop
 
-PROJECT_URL = "https://pypi.org/project/downloader/"
-_OK = frozenset({200, 203})
+ROBOT_NAME = "downloader"
+"""What X-Robots-Tag and servers know us by."""
 _BUFFER_BYTES = 256 * 1024
 """Written to disk in pieces of about this size."""
+_REFILL_BYTES = 64 * 1024
+"""An attempt that brought at least this much was worth it: the budget of attempts is full again."""
 
 # httpx logs every URL, secrets and all, at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
-def user_agent(settings: Download) -> str:
-    """What we call ourselves: honest, with a version and a place to ask."""
-    return settings.user_agent or f"downloader/{__version__}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """The item is to be tried again after `delay_s`."""
+
+    delay_s: float
 
 
-def ssl_context() -> ssl.SSLContext:
-    """The one TLS set-up that all clients of a run share."""
-    return httpx.create_ssl_context()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The host of an item asks for less: no request for so long. `shut`: longer than any item would wait."""
+
+    seconds: float
+    shut: bool
+    http_status: int
 
 
-class Interrupted(Exception):
-    """The run stops now; the item stays as it was."""
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """An item on its way, over all its attempts."""
+
+    work: Item | Fetched
+    attempts: int = 0
+    spent: int = 0
+    """Attempts since the last one that brought something."""
+    source: int = 0
+    """Which of its URLs is asked: the listed one, then its mirrors."""
+    deadline_s: float = 0.0
+    """Monotonic; set with the first attempt."""
+    chain: list[str] = field(default_factory=list)
+    timings_s: dict[str, float] = field(default_factory=dict)
+    part: resume.Part = field(default_factory=resume.Part)
+    started_over: bool = False
+    hold: Hold | None = None
+
+    @property
+    def item(self) -> Item:
+        """The item itself."""
+        return self.work.item if isinstance(self.work, Fetched) else self.work
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where its bytes are: the listed URL, then mirrors."""
+        request = self.item.request
+        return (self.item.source, *(request.mirrors if request else ()))
 
 
-class Problem(Exception):
-    """One attempt did not work out."""
-
-    def __init__(self, kind: FailureKind, message: str, http_status: int | None = None) -> None:
-        super().__init__(kind, message, http_status)
-        self.kind = kind
-        self.message = message
-        self.http_status = http_status
+class _OptedOut(Exception):
+    """The server asks robots to leave this alone."""
 
 
-class _NoCookies(http.cookiejar.DefaultCookiePolicy):
-    """Stores nothing: sites are not to recognise each other's visits, and a growing jar is copied for every request."""
+class _AskAgain(Exception):
+    """This answer is of no use as it is, but another request of the same attempt will be."""
+
+
+class _SendOnly(http.cookiejar.DefaultCookiePolicy):
+    """Sends the user's cookies and stores none: sites are not to recognise each other's visits."""
 
     def set_ok(self, _cookie: object, _request: object) -> bool:
         return False
 
-    def return_ok(self, _cookie: object, _request: object) -> bool:
-        return False
 
+class Network:
+    """What all clients of a run share.
 
-@dataclass(slots=True, kw_only=True)
-class _Attempt:
-    """What is known of one item while it is being fetched."""
+    Raises:
+        ConfigError: a certificate, cookie or netrc file, or a proxy, is of no use.
+    """
 
-    item: Item
-    deadline_s: float
-    attempts: int = 0
-    chain: list[str] = field(default_factory=list)
-    timings_s: dict[str, float] = field(default_factory=dict)
+    def __init__(self, settings: Download, stop: Stop) -> None:
+        self.settings = settings
+        self.stop = stop
+        self.resolver = Resolver()
+        self.sockets = Sockets()
+        self.rate = ByteRate(settings.limit_rate) if settings.limit_rate else None
+        try:
+            self.context: ssl.SSLContext = ssl_context(settings)
+            self.netrc = httpx.NetRCAuth(None) if settings.netrc else None
+            _cookies(settings.cookies)
+            self.transport(Watch()).close()
+        except (ValueError, OSError, http.cookiejar.LoadError) as problem:
+            raise ConfigError(str(problem)) from problem
+
+    def transport(self, watch: Watch) -> httpx.BaseTransport:
+        """A transport for one thread."""
+        return make_transport(
+            self.settings, context=self.context, resolver=self.resolver, sockets=self.sockets, watch=watch
+        )
+
+    def abort(self) -> None:
+        """End every network call of the run at once."""
+        self.sockets.abort()
 
 
 class Client:
     """Fetches items for one thread.
 
     Args:
-        settings: the download section.
+        network: shared by the run.
         staging: folder for the bodies; each is written to `staging/ID.body`.
-        context: the shared SSL context.
-        stop: looked at between chunks and attempts.
         random_share: chance in [0, 1) for the back-off.
     """
 
-    def __init__(
-        self,
-        settings: Download,
-        staging: str,
-        context: ssl.SSLContext,
-        stop: Stop,
-        random_share: Callable[[], float] = random.random,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, network: Network, staging: str, random_share: Callable[[], float] = random.random) -> None:
+        self._network = network
+        self._settings = network.settings
+        self._stop = network.stop
         self._staging = staging
-        self._stop = stop
         self._random_share = random_share
-        self._headers = [(name, value.strip()) for name, _, value in (h.partition(":") for h in settings.header)]
+        self._watch = Watch(stopped=network.stop.now.is_set)
         self._http = httpx.Client(
-            verify=context,
-            timeout=httpx.Timeout(settings.timeout, pool=None),
-            # Idle connections are kept per thread, for the hosts this thread saw last; 20 live ones are never reached.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=30),
+            transport=network.transport(self._watch),
+            timeout=httpx.Timeout(network.settings.timeout, pool=None),
             follow_redirects=False,
-            cookies=http.cookiejar.CookieJar(_NoCookies()),
-            headers={"User-Agent": user_agent(settings), "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"},
+            cookies=_cookies(network.settings.cookies),
+            headers={
+                "User-Agent": network.settings.user_agent or f"{ROBOT_NAME}/{__version__}",
+                "Accept": "image/*, */*;q=0.5",
+                "Accept-Encoding": "identity",
+            },
         )
 
     def close(self) -> None:
         """Close idle connections."""
         self._http.close()
 
-    def fetch(self, item: Item) -> Fetched | Failed:
-        """Get the bytes of an item: one outcome, after as many attempts as the settings allow.
+    def attempt(self, job: Job) -> Fetched | Failed | Skipped | Later:
+        """Try once to get the bytes of an item; says what came of it, or when to try again.
 
         Raises:
             Interrupted: the run stops now.
             OSError: the body cannot be written.
         """
+        if not job.attempts:
+            job.deadline_s = time.monotonic() + self._settings.deadline
+        job.attempts += 1
+        job.spent += 1
+        job.hold = None
+        before = job.part.bytes
         try:
-            check_url(item.source)
+            check_url(job.urls[job.source])
+            with translated(self._settings.deadline):
+                return self._once(job)
         except BadUrl as problem:
-            return Failed(item=item, stage=Stage.SOURCE, kind=FailureKind.INVALID_URL, message=str(problem))
-        attempt = _Attempt(item=item, deadline_s=time.monotonic() + self._settings.deadline)
+            return self._after(job, Problem(FailureKind.INVALID_URL, str(problem)))
+        except _OptedOut as directive:
+            message = f"the server asks robots not to use it ({directive}); --opt-out ignore takes it all the same"
+            return Skipped(item=job.item, stage=Stage.DOWNLOAD, reason=SkipReason.OPT_OUT, message=message)
+        except Problem as problem:
+            if job.part.bytes - before >= _REFILL_BYTES:
+                job.spent = 0
+            return self._after(job, problem)
+
+    def _after(self, job: Job, problem: Problem) -> Failed | Later:
+        """What follows a failed attempt: a mirror, a wait, or the end."""
+        remaining_s = job.deadline_s - time.monotonic()
+        if problem.retry_after_s is not None and problem.http_status is not None:
+            shut = problem.retry_after_s > self._settings.deadline
+            job.hold = Hold(seconds=problem.retry_after_s, shut=shut, http_status=problem.http_status)
+        if job.source + 1 < len(job.urls):
+            job.source += 1
+            job.part = resume.Part()
+            return Later(delay_s=0.0)
+        delay_s = policy.retry_delay_s(
+            problem.kind,
+            problem.http_status,
+            attempt=max(job.spent, 1),
+            retries=0 if problem.final else self._settings.retries,
+            remaining_s=remaining_s,
+            jitter=self._random_share(),
+            retry_after_s=problem.retry_after_s,
+        )
+        return _failed(job, problem) if delay_s is None else Later(delay_s=delay_s)
+
+    def _once(self, job: Job) -> Fetched:
+        """One attempt: redirects, and what has to be asked again, included."""
+        job.chain = [job.urls[job.source]]
+        stale = 0
         while True:
-            attempt.attempts += 1
             try:
-                return self._once(attempt)
-            except Problem as problem:
-                delay_s = policy.retry_delay_s(
-                    problem.kind,
-                    problem.http_status,
-                    attempt=attempt.attempts,
-                    retries=self._settings.retries,
-                    remaining_s=attempt.deadline_s - time.monotonic(),
-                    jitter=self._random_share(),
-                )
-                if delay_s is None:
-                    return _failed(attempt, problem)
-                if self._stop.asked.wait(delay_s):
-                    raise Interrupted from None
+                with self._response(job) as response:
+                    if response.status_code not in policy.REDIRECTS:
+                        return self._receive(job, response)
+                    self._redirect(job, response)
+            except _AskAgain:
+                continue
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                # A kept connection that the server has closed meanwhile costs nothing but another request.
+                if stale or not self._was_kept:
+                    raise
+                stale += 1
 
-    def _once(self, attempt: _Attempt) -> Fetched:
-        """One attempt, redirects included."""
-        attempt.chain = [attempt.item.source]
-        while True:
-            url = attempt.chain[-1]
-            with _translated(), self._http.stream("GET", url, **self._request_options(attempt, url)) as response:
-                if response.status_code not in policy.REDIRECTS:
-                    return self._receive(attempt, response)
-                target = policy.follow(
-                    attempt.chain, response.headers.get("location"), limit=self._settings.max_redirects
-                )
-                if isinstance(target, policy.Refusal):
-                    raise Problem(FailureKind.REDIRECT, target.message, response.status_code)
-                attempt.chain.append(target)
+    @contextmanager
+    def _response(self, job: Job) -> Iterator[httpx.Response]:
+        """The answer to a request for the last URL of the chain."""
+        url = job.chain[-1]
+        own = [*self._settings.header, *(job.item.request.headers if job.item.request else ())]
+        mine = [(name, value.strip()) for name, _, value in (line.partition(":") for line in own)]
+        same_origin = policy.headers_for(mine, job.chain[0], url)
+        asked = resume.range_headers(job.part, checksum_known=_listed_checksum(job.item) is not None)
+        self._watch.deadline_s, self._watch.timings_s = job.deadline_s, job.timings_s
+        phases = ("dns", "connect", "tls")
+        spent_s = sum(job.timings_s.get(phase, 0.0) for phase in phases)
+        connected = job.timings_s.get("connect")
+        started_s = time.monotonic()
+        options: dict[str, Any] = {"headers": [*same_origin, *asked]}
+        if self._network.netrc and policy.headers_for([("", "")], job.chain[0], url):
+            options["auth"] = self._network.netrc
+        self._was_kept = False
+        try:
+            with self._http.stream("GET", url, **options) as response:
+                network_s = sum(job.timings_s.get(phase, 0.0) for phase in phases) - spent_s
+                job.timings_s["first_byte"] = max(time.monotonic() - started_s - network_s, 0.0)
+                yield response
+        except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+            self._was_kept = job.timings_s.get("connect") == connected and not self._watch.bytes_read
+            raise
 
-    def _request_options(self, attempt: _Attempt, url: str) -> dict[str, Any]:
-        self._check_time(attempt)
-        options: dict[str, Any] = {
-            "headers": policy.headers_for(self._headers, attempt.chain[0], url),
-            "extensions": {
-                "trace": _Trace(attempt.timings_s),
-                "timeout": self._timeouts(attempt),
-            },
-        }
-        return options
+    def _redirect(self, job: Job, response: httpx.Response) -> None:
+        target = policy.follow(job.chain, response.headers.get("location"), limit=self._settings.max_redirects)
+        if isinstance(target, policy.Refusal):
+            raise Problem(FailureKind.REDIRECT, target.message, response.status_code)
+        job.chain.append(target)
 
-    def _timeouts(self, attempt: _Attempt) -> dict[str, float | None]:
-        each = min(self._settings.timeout, max(attempt.deadline_s - time.monotonic(), 0.001))
-        return {"connect": each, "read": each, "write": each, "pool": None}
+    # -- the answer --------------------------------------------------------------------------------------------------
 
-    def _check_time(self, attempt: _Attempt) -> None:
-        if self._stop.now.is_set():
-            raise Interrupted
-        if time.monotonic() > attempt.deadline_s:
-            limit = self._settings.deadline
-            raise Problem(FailureKind.DEADLINE, f"not done within {limit:g} s; --deadline allows more")
-
-    def _receive(self, attempt: _Attempt, response: httpx.Response) -> Fetched:
-        status = response.status_code
-        if status not in _OK:
-            raise Problem(FailureKind.HTTP_STATUS, f"the server answered {policy.status_text(status)}", status)
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in {"", "identity"}:
-            message = "the server sent a compressed body although it was asked not to"
-            raise Problem(FailureKind.CONTENT_ENCODING, message, status)
-        self._check_size(int(_digits(response.headers.get("content-length"))))
-        started = time.perf_counter()
-        path = f"{self._staging}/{attempt.item.id}.body"
-        with Path(path).open("wb", buffering=_BUFFER_BYTES) as body:
-            size, digest = self._copy(attempt, response, body)
-        attempt.timings_s["body"] = time.perf_counter() - started
+    def _receive(self, job: Job, response: httpx.Response) -> Fetched:
+        """Take the body in, as far as it belongs to what we have and may be had."""
+        reply = _reply(response)
+        known = _listed_checksum(job.item)
+        decision = resume.decide(job.part, reply, checksum_known=known is not None, started_over=job.started_over)
+        match decision:
+            case resume.Refuse():
+                wait_s = headers.retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
+                patient = wait_s if response.status_code in policy.SLOW_DOWN else None
+                raise Problem(decision.kind, decision.message, response.status_code, retry_after_s=patient)
+            case resume.StartOver():
+                job.part = resume.Part()
+                job.started_over = True
+                raise _AskAgain
+        directives = response.headers.get_list("x-robots-tag")
+        if self._settings.opt_out == "respect" and (directive := headers.opt_out(directives, ROBOT_NAME)):
+            raise _OptedOut(directive)
+        total = decision.total
+        if total is not None:
+            self._check_size(total)
+        at = decision.at if isinstance(decision, resume.Append) else 0
+        sums = _Sums(known, [] if at else _sent_digests(response))
+        self._write(job, response, decision, sums)
+        if total is not None and not _coding(response) and job.part.bytes != total:
+            if isinstance(decision, resume.Append) and job.part.bytes == decision.stop:
+                raise _AskAgain  # a server need not send all of a range at once
+            raise Problem(FailureKind.TRUNCATED, f"{job.part.bytes} of {total} bytes came", response.status_code)
+        if wrong := sums.wrong():
+            job.part = resume.Part()
+            raise Problem(FailureKind.CHECKSUM, f"the {wrong} of the body is not what it should be")
         return Fetched(
-            item=attempt.item,
-            path=path,
-            bytes=size,
+            item=job.item,
+            path=self._path(job),
+            bytes=job.part.bytes,
             staged=True,
-            sha256=digest,
-            media_type=_media_type(response.headers.get("content-type")),
-            final_url=masked(attempt.chain[-1]),
-            http_status=status,
-            attempts=attempt.attempts,
-            timings_s=attempt.timings_s,
+            sha256=sums.sha256(),
+            media_type=reply.media_type,
+            final_url=masked(job.chain[-1]),
+            http_status=response.status_code,
+            attempts=job.attempts,
+            timings_s=job.timings_s,
         )
 
-    def _copy(self, attempt: _Attempt, response: httpx.Response, body: BinaryIO) -> tuple[int, str]:
-        """Body to file, counted and hashed on the way; size in bytes and sha256."""
-        digest = hashlib.sha256()
-        size = 0
+    def _path(self, job: Job) -> str:
+        return f"{self._staging}/{job.item.id}.body"
+
+    def _write(self, job: Job, response: httpx.Response, decision: resume.Decision, sums: "_Sums") -> None:
+        """Body to file; `job.part` says afterwards how far we are, also where it breaks off."""
+        path = Path(self._path(job))
+        started_s = time.monotonic()
+        coded = _coding(response)
+        if isinstance(decision, resume.Complete):
+            with path.open("rb") as body:
+                sums.take_in(body)
+            return
+        at = decision.at if isinstance(decision, resume.Append) else 0
+        # A body with a coding on has no place to be gone on with; nor has one whose server ignores ranges.
+        version = _version(response) if not coded else headers.Validator()
+        size = at
+        try:
+            with path.open("r+b" if at else "wb", buffering=_BUFFER_BYTES) as body:
+                if at:
+                    sums.take_in(body)
+                    body.truncate(at)
+                for data in self._chunks(response, coded):
+                    size += len(data)
+                    self._check_size(size)
+                    sums.update(data)
+                    body.write(data)
+        finally:
+            total = getattr(decision, "total", None)
+            job.part = resume.Part(bytes=size, total=total, validator=version)
+            job.timings_s["body"] = job.timings_s.get("body", 0.0) + time.monotonic() - started_s
+
+    def _chunks(self, response: httpx.Response, coded: str) -> Iterator[bytes]:
+        """The body piece by piece, decoded, no faster and no slower than allowed."""
+        undo = decoder(coded, self._settings.max_size)
+        speed = LeastSpeed(self._settings.min_speed, time.monotonic())
         for chunk in response.iter_raw():
-            size += len(chunk)
-            self._check_size(size)
-            self._check_time(attempt)
-            digest.update(chunk)
-            body.write(chunk)
-        return size, digest.hexdigest()
+            if self._stop.now.is_set():
+                raise Interrupted
+            if speed.too_slow(len(chunk), time.monotonic()):
+                least = show_size(self._settings.min_speed)
+                raise Problem(FailureKind.TOO_SLOW, f"slower than {least} a second; --min-speed allows less")
+            if self._network.rate is not None:
+                delay_s = self._network.rate.delay_s(len(chunk), time.monotonic())
+                self._stop.now.wait(delay_s)
+                speed.waited(delay_s)
+            if coded:
+                yield from undo.decode(chunk)
+            else:
+                yield chunk
+        if coded:
+            undo.finish()
 
     def _check_size(self, size_bytes: int) -> None:
         limit = self._settings.max_size
@@ -233,89 +373,95 @@ class Client:
             raise Problem(FailureKind.TOO_LARGE, f"larger than --max-size {show_size(limit)}")
 
 
-class _Trace:
-    """Times the phases of a request by httpcore's events; a kept-alive connection has no connect and no tls."""
+class _Sums:
+    """Hashes of a body, taken as it comes: its sha256, and whatever it can be held against."""
 
-    _PHASES: ClassVar = {
-        "connection.connect_tcp": "connect",
-        "connection.start_tls": "tls",
-        "http11.receive_response_headers": "first_byte",
-    }
+    def __init__(self, listed: headers.Checksum | None, sent: list[headers.Checksum]) -> None:
+        self._expected = [*([listed] if listed else []), *sent[:1]]
+        names = {"sha256", *(checksum.name for checksum in self._expected)}
+        self._hashes = {name: hashlib.new(name) for name in names}
 
-    def __init__(self, timings_s: dict[str, float]) -> None:
-        self._timings_s = timings_s
-        self._started = 0.0
+    def update(self, data: bytes) -> None:
+        for digest in self._hashes.values():
+            digest.update(data)
 
-    def __call__(self, event: str, _info: dict[str, Any]) -> None:
-        phase, _, moment = event.rpartition(".")
-        name = self._PHASES.get(phase)
-        if name is None:
-            return
-        if moment == "started":
-            self._started = time.perf_counter()
-        elif moment == "complete":
-            self._timings_s[name] = time.perf_counter() - self._started
+    def take_in(self, body: BinaryIO) -> None:
+        """Hash what is in a file already, and stand at its end."""
+        while data := body.read(_BUFFER_BYTES):
+            self.update(data)
+
+    def sha256(self) -> str:
+        return self._hashes["sha256"].hexdigest()
+
+    def wrong(self) -> str | None:
+        """The algorithm of the first checksum that does not hold."""
+        for checksum in self._expected:
+            if self._hashes[checksum.name].digest() != checksum.digest:
+                return checksum.name
+        return None
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Httpx's exceptions as our kinds."""
+def _listed_checksum(item: Item) -> headers.Checksum | None:
+    """The checksum that the list gives; a bad one was refused when the list was read."""
+    if item.request is None or item.request.checksum is None:
+        return None
     try:
-        yield
-    except httpx.TimeoutException as problem:
-        what = "connecting" if isinstance(problem, httpx.ConnectTimeout) else "waiting for data"
-        raise Problem(FailureKind.TIMEOUT, f"time-out while {what}; --timeout allows more") from problem
-    except httpx.ConnectError as problem:
-        raise _connect_problem(problem) from problem
-    except (httpx.ReadError, httpx.WriteError, httpx.CloseError) as problem:
-        raise Problem(FailureKind.PROTOCOL, "the server broke the connection off") from problem
-    except httpx.RemoteProtocolError as problem:
-        if "without sending complete message body" in str(problem) or "incomplete chunked read" in str(problem):
-            raise Problem(FailureKind.TRUNCATED, "the body ended before its announced length") from problem
-        if "without sending a response" in str(problem):
-            raise Problem(FailureKind.PROTOCOL, "the server closed the connection without an answer") from problem
-        raise Problem(FailureKind.PROTOCOL, "the server does not speak proper HTTP") from problem
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as problem:
-        raise Problem(FailureKind.INVALID_URL, "the URL cannot be requested") from problem
-    except httpx.HTTPError as problem:
-        raise Problem(FailureKind.PROTOCOL, f"the request failed: {type(problem).__name__}") from problem
+        return headers.parse_checksum(item.request.checksum)
+    except ValueError as problem:
+        raise Problem(FailureKind.CHECKSUM, f"the checksum in the list cannot be used: {problem}", final=True) from None
 
 
-def _connect_problem(problem: httpx.ConnectError) -> Problem:
-    """Name resolution, TLS and the connection itself are one exception to httpx; its causes tell them apart."""
-    cause: BaseException | None = problem
-    while cause is not None:
-        if isinstance(cause, socket.gaierror):
-            passing = cause.errno == socket.EAI_AGAIN
-            return Problem(FailureKind.DNS, "the name server did not answer" if passing else "there is no such host")
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Problem(FailureKind.TLS, f"the certificate is not trusted: {cause.verify_message}")
-        if isinstance(cause, ssl.SSLError):
-            return Problem(FailureKind.TLS, "no secure connection could be agreed on")
-        if isinstance(cause, OSError) and cause.errno is not None:
-            return Problem(FailureKind.CONNECT, f"cannot connect: {os.strerror(cause.errno)}")
-        cause = cause.__cause__ or cause.__context__
-    return Problem(FailureKind.CONNECT, "cannot connect")
+def _sent_digests(response: httpx.Response) -> list[headers.Checksum]:
+    """What the server says of the body; it speaks of the coded bytes, so a coded body is not held against it."""
+    if _coding(response):
+        return []
+    get = response.headers.get
+    return headers.digests(get("repr-digest"), get("digest"), get("content-md5"))
 
 
-def _failed(attempt: _Attempt, problem: Problem) -> Failed:
-    return Failed(
-        item=attempt.item,
-        stage=Stage.DOWNLOAD,
-        kind=problem.kind,
-        message=problem.message,
-        http_status=problem.http_status,
-        attempts=attempt.attempts,
-        final_url=masked(attempt.chain[-1]) if attempt.chain else None,
-        timings_s=attempt.timings_s,
+def _coding(response: httpx.Response) -> str:
+    """The content coding; empty for none."""
+    text = str(response.headers.get("content-encoding", "")).strip().lower()
+    return "" if text == "identity" else text
+
+
+def _version(response: httpx.Response) -> headers.Validator:
+    get = response.headers.get
+    return headers.validator(get("etag"), get("last-modified"), get("date"))
+
+
+def _reply(response: httpx.Response) -> resume.Reply:
+    length = headers.content_length(response.headers.get_list("content-length"))
+    if length == "conflict":
+        raise Problem(FailureKind.PROTOCOL, "the server says two different lengths", response.status_code)
+    return resume.Reply(
+        status=response.status_code,
+        content_range=headers.content_range(response.headers.get("content-range")),
+        content_length=None if _coding(response) else length,
+        media_type=headers.media_type(response.headers.get("content-type")),
+        validator=_version(response),
     )
 
 
-def _media_type(content_type: str | None) -> str | None:
-    """`type/subtype` in small letters, as far as it is one."""
-    text = (content_type or "").partition(";")[0].strip().lower()
-    return text if text.isascii() and text.isprintable() and text.count("/") == 1 else None
+def _cookies(path: str | None) -> http.cookiejar.CookieJar:
+    if path is None:
+        return http.cookiejar.CookieJar(_SendOnly())
+    jar = http.cookiejar.MozillaCookieJar(path, policy=_SendOnly())
+    try:
+        jar.load(ignore_discard=True)
+    except OSError as problem:  # LoadError is one as well
+        raise ValueError(f"--cookies {path}: {problem.strerror or 'not a cookie file in Netscape format'}") from None
+    return jar
 
 
-def _digits(text: str | None) -> str:
-    return text if text and text.isascii() and text.isdigit() else "0"
+def _failed(job: Job, problem: Problem) -> Failed:
+    return Failed(
+        item=job.item,
+        stage=Stage.SOURCE if problem.kind is FailureKind.INVALID_URL else Stage.DOWNLOAD,
+        kind=problem.kind,
+        message=problem.message,
+        http_status=problem.http_status,
+        attempts=job.attempts,
+        final_url=masked(job.chain[-1]) if job.chain else None,
+        timings_s=job.timings_s,
+    )

@@ -1,30 +1,57 @@
-"""Which item is next: a small window on the plan, read from the journal as threads ask for work."""
+"""Which item is next: a window on the plan, read from the journal as threads ask for work.
+
+The window holds a limited number of rows in all and of each host, so memory does not grow with the list, and ten
+thousand rows of one host do not hide the hosts behind them. Rows of a host that has enough in the window are passed
+over and read later, from where they were left.
+"""
 
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from downloader.model.items import Fetched, Item
+from downloader.download.agenda import Agenda, Wait
+from downloader.download.client import Hold, Job
+from downloader.model.items import Fetched, Item, Origin
+from downloader.model.urls import host_of
 from downloader.stop import Stop
 
-_WINDOW = 256
-"""Rows read at a time: memory does not grow with the list."""
+_WINDOW = 8192
+"""Rows waiting in memory; at about 1 KiB a row, 8 MiB."""
+_READ = 256
 _RECHECK_S = 0.2
 
-Read = Callable[[int, int], Sequence[Item | Fetched]]
-"""Items without an outcome behind an id, at most so many, in order."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the plan is read: `after` gives live items behind an id; `of_host` those of one host between two ids."""
+
+    after: Callable[[int, int], Sequence[Item | Fetched]]
+    of_host: Callable[[str, int, int, int], Sequence[Item | Fetched]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a thread was given: give it back with `Feed.done` or `Feed.again`."""
+
+    host: str
+    job: Job
 
 
 class Feed:
     """Hands out the items of a plan that is still being written. Threads may share it."""
 
-    def __init__(self, read: Read, stop: Stop) -> None:
-        self._read = read
+    def __init__(self, plan: Plan, stop: Stop, *, per_host: int, host_delay_s: float) -> None:
+        self._plan = plan
         self._stop = stop
         self._changed = threading.Condition()
-        self._window: deque[Item | Fetched] = deque()
+        self._agenda: Agenda[Job] = Agenda(per_host, host_delay_s)
+        self._host_window = max(32, 4 * per_host)
         self._last_id = 0
+        self._passed_over: dict[str, int] = {}
         self._planned = False
+        self._read_all = False
+        self._shut: dict[str, tuple[float, Hold]] = {}
 
     def more(self) -> None:
         """Rows were added to the plan."""
@@ -37,19 +64,93 @@ class Feed:
             self._planned = True
             self._changed.notify_all()
 
-    def take(self) -> Item | Fetched | None:
-        """The next item, waiting for the plan if need be; None when there is none left or the run stops."""
+    def wake(self) -> None:
+        """Let everybody who waits look at the stop flags."""
         with self._changed:
+            self._changed.notify_all()
+
+    def take(self) -> Turn | None:
+        """The next item, waiting for its turn if need be; None when there is none left or the run stops."""
+        with self._changed:
+            idle = False
             while not self._stop.asked.is_set():
-                if self._window:
-                    return self._window.popleft()
-                planned = self._planned  # before reading: the last rows are committed before it is set
-                self._window.extend(self._read(self._last_id, _WINDOW))
-                if self._window:
-                    last = self._window[-1]
-                    self._last_id = last.item.id if isinstance(last, Fetched) else last.id
-                elif planned:
+                self._read_ahead(further=idle)
+                found = self._agenda.take(time.monotonic())
+                if not isinstance(found, Wait):
+                    self._catch_up(found[0])
+                    return Turn(host=found[0], job=found[1])
+                if self._read_all and not self._agenda.size and not self._agenda.under_way:
+                    self._changed.notify_all()
                     return None
-                else:
-                    self._changed.wait(_RECHECK_S)
+                self._changed.wait(_RECHECK_S if found.seconds is None else min(found.seconds, _RECHECK_S))
+                idle = True
         return None
+
+    def done(self, turn: Turn) -> None:
+        """The item of this turn has its fact."""
+        with self._changed:
+            self._agenda.done(turn.host, time.monotonic())
+            self._changed.notify()
+
+    def again(self, turn: Turn, after_s: float) -> None:
+        """The item of this turn is to be tried again after a while; no thread waits for it."""
+        with self._changed:
+            now_s = time.monotonic()
+            self._agenda.again(turn.host, turn.job, now_s, after_s)
+            self._agenda.done(turn.host, now_s)
+            self._changed.notify()
+
+    def hold(self, host: str, hold: Hold) -> None:
+        """The host asked for less: pause it, and ask it for half as many at a time from then on.
+
+        Where it asks for longer than any item would wait, it is shut: its items are not asked for in this run.
+        """
+        with self._changed:
+            now_s = time.monotonic()
+            if hold.shut:
+                self._shut[host] = (now_s + hold.seconds, hold)
+            else:
+                self._agenda.lower(host, now_s)
+                self._agenda.pause(host, now_s, hold.seconds)
+
+    def shut(self, host: str) -> Hold | None:
+        """What a host that is not to be asked has said."""
+        until_s, hold = self._shut.get(host, (0.0, None))
+        return hold if until_s > time.monotonic() else None
+
+    # -- reading the plan --------------------------------------------------------------------------------------------
+
+    def _read_ahead(self, *, further: bool) -> None:
+        """Fill the window; `further` beyond its size where everything in it has to wait."""
+        while not self._read_all and (further or self._agenda.size < _WINDOW):
+            further = False
+            planned = self._planned  # before reading: the last rows are committed before it is set
+            rows = self._plan.after(self._last_id, _READ)
+            for work in rows:
+                item = work.item if isinstance(work, Fetched) else work
+                self._last_id = item.id
+                self._admit(item, work)
+            if len(rows) < _READ:
+                self._read_all = planned and not rows and not self._passed_over
+                return
+
+    def _admit(self, item: Item, work: Item | Fetched) -> None:
+        host = host_of(item.source) if item.origin is Origin.URL else ""
+        if host and host in self._passed_over:
+            return
+        if host and self._agenda.waiting(host) >= self._host_window:
+            self._passed_over[host] = item.id
+            return
+        self._agenda.add(host, Job(work=work), time.monotonic())
+
+    def _catch_up(self, host: str) -> None:
+        """Read the rows of this host that were passed over, once few of them are left."""
+        if host not in self._passed_over or self._agenda.waiting(host) > self._host_window // 2:
+            return
+        rows = self._plan.of_host(host, self._passed_over[host], self._last_id, self._host_window)
+        for work in rows:
+            item = work.item if isinstance(work, Fetched) else work
+            self._agenda.add(host, Job(work=work), time.monotonic())
+            self._passed_over[host] = item.id + 1
+        if len(rows) < self._host_window:
+            del self._passed_over[host]

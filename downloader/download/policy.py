@@ -17,6 +17,8 @@ _CEILING_S = 30.0
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses that send a GET elsewhere (RFC 9110, 15.4)."""
+SLOW_DOWN = frozenset({413, 429, 503})
+"""Statuses whose Retry-After speaks for the host (RFC 9110, 10.2.3; RFC 6585, 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +60,24 @@ def headers_for(headers: list[tuple[str, str]], first_url: str, url: str) -> lis
 
 
 def retry_delay_s(
-    kind: FailureKind, http_status: int | None, *, attempt: int, retries: int, remaining_s: float, jitter: float
+    kind: FailureKind,
+    http_status: int | None,
+    *,
+    attempt: int,
+    retries: int,
+    remaining_s: float,
+    jitter: float,
+    retry_after_s: float | None = None,
 ) -> float | None:
     """Seconds to wait before another attempt; None to give up.
 
-    Full jitter: `jitter` in [0, 1) of a ceiling that doubles from 0.5 s to 30 s. `attempt` counts from 1. Gives up on
-    what will not pass, after `retries` further attempts, and where the wait would outlast the deadline.
+    Full jitter: `jitter` in [0, 1) of a ceiling that doubles from 0.5 s to 30 s, but never less than the server asked
+    for. `attempt` counts from 1. Gives up on what will not pass, after `retries` further attempts, and where the wait
+    would outlast the deadline.
     """
     if attempt > retries or not is_transient(kind, http_status) or kind is FailureKind.DEADLINE:
         return None
-    delay = jitter * min(_CEILING_S, _BASE_S * 2 ** (attempt - 1))
+    delay = max(jitter * min(_CEILING_S, _BASE_S * 2 ** (attempt - 1)), retry_after_s or 0.0)
     return delay if delay < remaining_s else None
 
 

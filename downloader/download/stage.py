@@ -1,17 +1,17 @@
 """The download stage: N threads, each with its own client, taking items and handing files on."""
 
-import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from downloader.config.settings import Settings
-from downloader.download.client import Client, Interrupted, ssl_context
-from downloader.download.feed import Feed
+from downloader.download.client import Client, Hold, Job, Later, Network
+from downloader.download.feed import Feed, Turn
 from downloader.download.local import copy_local, open_local
+from downloader.download.problem import Interrupted
 from downloader.errors import OutputError
 from downloader.meters import Meter
-from downloader.model.failures import SkipReason, Stage
+from downloader.model.failures import FailureKind, SkipReason, Stage
 from downloader.model.items import Failed, Fetched, Item, Origin, Skipped
 from downloader.stop import Stop
 
@@ -54,21 +54,25 @@ class DownloadStage:
         self._hand_on = hand_on
         self._stop = stop
         self._meter = meter
+        self._network = Network(settings.download, stop)
 
     def run(self) -> None:
         """Work until the feed is empty or the run stops; raises what ended a thread."""
         threads = self._settings.concurrency.threads
-        context = ssl_context()
         with ThreadPoolExecutor(threads, thread_name_prefix="download") as pool:
-            loops = [pool.submit(self._loop, context) for _ in range(threads)]
+            loops = [pool.submit(self._loop) for _ in range(threads)]
             for loop in loops:
                 loop.result()
 
-    def _loop(self, context: ssl.SSLContext) -> None:
-        client = Client(self._settings.download, self._staging, context, self._stop)
+    def abort(self) -> None:
+        """Wake every thread that waits for a server."""
+        self._network.abort()
+
+    def _loop(self) -> None:
+        client = Client(self._network, self._staging)
         try:
-            while (work := self._feed.take()) is not None:
-                self._one(client, work)
+            while (turn := self._feed.take()) is not None:
+                self._one(client, turn)
         except Interrupted:
             return
         except OSError as problem:
@@ -82,21 +86,42 @@ class DownloadStage:
         finally:
             client.close()
 
-    def _one(self, client: Client, work: Item | Fetched) -> None:
-        fact = work if isinstance(work, Fetched) else self._fetch(client, work)
-        if fact is not work:
+    def _one(self, client: Client, turn: Turn) -> None:
+        fact = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(client, turn)
+        if isinstance(fact, Later):
+            self._feed.again(turn, fact.delay_s)
+            return
+        self._feed.done(turn)
+        if fact is not turn.job.work:
             self._tell(fact)
         if isinstance(fact, Fetched):
             self._hand_on(fact)
 
-    def _fetch(self, client: Client, item: Item) -> Fetched | Failed | Skipped:
+    def _fetch(self, client: Client, turn: Turn) -> Fetched | Failed | Skipped | Later:
+        item = turn.job.item
         if path := self._already_there(item):
             message = f"{path} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
+        if hold := self._feed.shut(turn.host):
+            return _shut_out(turn.job, hold)
         started = time.monotonic()
-        fact = client.fetch(item) if item.origin is Origin.URL else self._take_local(item)
+        fact = client.attempt(turn.job) if item.origin is Origin.URL else self._take_local(item)
         self._meter.worked(time.monotonic() - started)
+        if turn.job.hold is not None:
+            self._feed.hold(turn.host, turn.job.hold)
         return fact
 
     def _take_local(self, item: Item) -> Fetched | Failed:
         return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)
+
+
+def _shut_out(job: Job, hold: Hold) -> Failed:
+    """An item whose host has asked, in answer to another item, to be left alone for longer than it would wait."""
+    return Failed(
+        item=job.item,
+        stage=Stage.DOWNLOAD,
+        kind=FailureKind.HTTP_STATUS,
+        message=f"not asked for: its host wants no request for {hold.seconds:.0f} s (Retry-After); try then",
+        http_status=hold.http_status,
+        attempts=job.attempts,
+    )

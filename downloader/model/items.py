@@ -21,12 +21,27 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How one row wants to be fetched, where its list says more than a URL.
+
+    `mirrors` are further URLs of the same bytes, `headers` are `Name: value`, `checksum` is as the list has it, and
+    `name` is the relative path the list wants for the result: text of a stranger, `/` between folders, made safe by
+    `sinks.layout`.
+    """
+
+    mirrors: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    checksum: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of a list, or one file of a folder, as a source read it.
 
     `source` is the URL, or the path of the file, as listed. `inside` is the path relative to the folder that was named
     as a source; None for URLs and for files named one by one. `where` tells a person where the row stands
-    ("urls.txt:12").
+    ("urls.txt:12"). `request` is None for a plain URL.
     """
 
     source: str
@@ -34,6 +49,7 @@ class Row:
     inside: str | None = None
     where: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +79,7 @@ class Item:
     origin: Origin
     claim: Claim
     renewed: bool = False
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,7 @@ def claim_for(
             folder, slash, last = stem.rpartition("/")
             last, extension = _split(safe_segment(f"{last}.{extension}" if extension else last))
             stem = folder + slash + last
-    elif row.inside is not None and "/" in row.inside:
+    elif "/" in (row.inside or (row.request and row.request.name) or "").replace("\\", "/"):
         stem = "/".join((*_safe_parent(row), stem))
     return Claim(stem=stem, extension=extension)
 
@@ -195,6 +195,8 @@ def _foretold(row: Row, ending: str, animated: str) -> str | None:
 
 def _last_name(row: Row) -> str:
     """The raw name of a row: anything at all may be in it."""
+    if row.request and row.request.name:
+        return row.request.name.replace("\\", "/").rpartition("/")[2]
     if row.origin is Origin.FILE:
         return (row.inside or row.source).rpartition("/")[2]
     authority, path = _url_parts(row.source)
@@ -205,7 +207,9 @@ def _last_name(row: Row) -> str:
 
 def _safe_parent(row: Row) -> list[str]:
     """The folders of a row, each made safe: those below the folder named as source, or those of the URL's path."""
-    if row.origin is Origin.FILE:
+    if row.request and row.request.name:
+        names = row.request.name.replace("\\", "/").split("/")[:-1]
+    elif row.origin is Origin.FILE:
         names = (row.inside or "").split("/")[:-1]
     else:
         names = [unquote(name) for name in _url_parts(row.source)[1].rstrip("/").split("/")[:-1]]

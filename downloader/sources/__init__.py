@@ -1,6 +1,7 @@
 """Sources: what was named on the command line, as one lazy stream of rows.
 
     text.py     lists of URLs, one a line: files, gzip files, stdin
+    aria2.py    lists in the manner of aria2: mirrors, and options for each download
     folder.py   folders of images
 
 `check` says before the run starts whether every source can be used at all; `read` then yields rows one by one, in the
@@ -11,13 +12,14 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final, Literal, TextIO, cast
 
 from downloader.config.settings import Settings
 from downloader.errors import SourceError
 from downloader.model.items import Origin, Row
-from downloader.sources import folder, text
+from downloader.sources import aria2, folder, text
 from downloader.sources.folder import Tally
 
 __all__ = ["Tally", "check", "read"]
@@ -50,12 +52,15 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
     """The rows of all sources in order, each as soon as it can be known.
 
     `stdin` is `sys.stdin` or a binary stream, touched only where `-` is a source. `tally` counts, as reading goes on,
-    the files that were left alone.
+    the files that were left alone and the option lines that were ignored.
 
     Raises:
         SourceError: a source cannot be read, or not to its end.
     """
     tally = tally or Tally()
+    read_list = text.read_stream
+    if settings.source.input_format == "aria2":
+        read_list = partial(aria2.read_stream, tally=tally)
     for position, argument in enumerate(settings.sources, start=1):
         match _kind(argument, settings):
             case "url":
@@ -67,10 +72,10 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
                     argument, output=settings.output.output, all_files=settings.source.all_files, tally=tally
                 )
             case "list":
-                yield from text.read_file(argument)
+                yield from text.read_file(argument, read_list)
             case "stdin":
                 stream = stdin.buffer if isinstance(stdin, io.TextIOBase) else stdin
-                yield from text.read_stream(cast("BinaryIO", stream), "stdin")
+                yield from read_list(cast("BinaryIO", stream), "stdin")
 
 
 def _kind(argument: str, settings: Settings) -> _Kind:
@@ -88,7 +93,7 @@ def _kind(argument: str, settings: Settings) -> _Kind:
         raise SourceError(f"{argument}: no such file or folder; a URL begins with https:// or http://")
     if folder.is_image_name(argument):
         return "image"
-    if settings.source.input_format == "txt" or _is_txt(path):
+    if settings.source.input_format != "auto" or _is_txt(path):
         return "list"
     raise SourceError(f"{argument}: {_why_not(path)}; --input-format txt reads a file as one URL a line")
 

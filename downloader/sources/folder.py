@@ -35,9 +35,13 @@ _Kind = Literal["folder", "file", "other"]
 
 @dataclass(slots=True)
 class Tally:
-    """What a source saw and did not take. `left_alone` counts files; hidden folders are not looked into."""
+    """What a source saw and did not take.
+
+    `left_alone` counts files; hidden folders are not looked into. `options_ignored` counts option lines of aria2 lists.
+    """
 
     left_alone: int = 0
+    options_ignored: int = 0
 
 
 def is_image_name(name: str) -> bool:

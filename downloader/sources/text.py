@@ -6,7 +6,7 @@ that is no URL gets its outcome like any other. A list is never held in memory, 
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -20,8 +20,12 @@ _SHOWN_BYTES = 1000
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_file(path: str) -> Iterator[Row]:
-    """The rows of a list file, `.gz` unpacked on the way.
+Reader = Callable[[BinaryIO, str], Iterator[Row]]
+"""Makes rows of an open list; takes its name as well."""
+
+
+def read_file(path: str, read: Reader) -> Iterator[Row]:
+    """The rows of a list file, `.gz` unpacked on the way; `read` is the `read_stream` of its kind.
 
     Raises:
         SourceError: the file cannot be read, or not to its end (damaged gzip); names the file and the line.
@@ -31,7 +35,7 @@ def read_file(path: str) -> Iterator[Row]:
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     with opened as stream:
-        yield from read_stream(cast("BinaryIO", stream), path)
+        yield from read(cast("BinaryIO", stream), path)
 
 
 def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
@@ -43,23 +47,29 @@ def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
     Raises:
         SourceError: reading failed half-way; names the line.
     """
-    for number, line, whole in _lines(stream, name):
-        text = line.removeprefix(_BOM) if number == 1 else line
-        text = text.strip()
+    for number, line, whole in lines(stream, name):
+        text = line.strip()
         if text.startswith(b"#") or (whole and not text):
             continue
-        source = text.decode(errors="surrogateescape") if whole else _remark(text)
+        source = text.decode(errors="surrogateescape") if whole else remark(text)
         yield Row(source=source, origin=Origin.URL, where=f"{name}:{number}")
 
 
-def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, bool]]:
-    """Number, bytes and wholeness of each line; of an over-long one the first `LINE_LIMIT_BYTES`."""
+def lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, bool]]:
+    """Number, bytes and wholeness of each line; of an over-long one the first `LINE_LIMIT_BYTES`.
+
+    A byte order mark is taken off the first line.
+
+    Raises:
+        SourceError: reading failed half-way; names the line.
+    """
     number = 0
     try:
         while line := stream.readline(LINE_LIMIT_BYTES + 1):
             number += 1
             whole = len(line) <= LINE_LIMIT_BYTES or line.endswith(b"\n")
-            yield number, line[:LINE_LIMIT_BYTES], whole
+            kept = line[:LINE_LIMIT_BYTES]
+            yield number, kept.removeprefix(_BOM) if number == 1 else kept, whole
             while not whole:
                 rest = stream.readline(LINE_LIMIT_BYTES)
                 whole = not rest or rest.endswith(b"\n")
@@ -68,6 +78,6 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, bool]]:
         raise SourceError(message) from error
 
 
-def _remark(line: bytes) -> str:
+def remark(line: bytes) -> str:
     """What stands for an over-long line."""
     return f"(longer than {LINE_LIMIT_BYTES} bytes) {line[:_SHOWN_BYTES].decode(errors='surrogateescape')}"

@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 SCALED_DECODE_MARGIN = 1.95
 """How many decoded pixels a scaled JPEG decode must leave for each wanted one, at least, along both axes.
 
-At 2 the result cannot be told from a full decode (facts: mean 49.5 dB at 256 px). 1.95 rather than 2, because a 4000 px
+At 2 the result cannot be told from a full decode. 1.95 rather than 2, because a 4000 px
 photograph comes to 256 px by 1/8 at 1.953: a limit of exactly 2 would decode four times the pixels for it.
 """
 

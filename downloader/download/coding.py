@@ -1,0 +1,274 @@
+"""Undoing the content coding of a body, step by step and within bounds. Pure.
+
+We ask for none (`Accept-Encoding: identity`), and some servers send one all the same (RFC 9110, 8.4). A few coded bytes
+can hold gigabytes, so nothing is decoded in one go: every step makes `STEP_BYTES` or little more, and is counted before
+it is passed on. `br` and `zstd` are undone where a library is installed that can be held to such a bound: brotli or
+brotlicffi from 1.2 on, and `compression.zstd` (Python 3.14) or its backport `backports.zstd`; the `zstandard` package
+cannot.
+"""
+
+import importlib
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Protocol
+
+STEP_BYTES: Final = 64 * 1024
+"""Asked for of a decoder at a time."""
+MOST_LAYERS: Final = 5
+"""Codings one upon the other that are undone; curl and urllib3 draw the same line."""
+BOMB_RATIO: Final = 1000
+"""Decoded for each coded byte, past `BOMB_FROM_BYTES`. No photograph comes near; deflate can reach 1032."""
+BOMB_FROM_BYTES: Final = 1024**2
+_SLICE_BYTES = 16 * 1024
+"""Given to a decoder at a time: zlib copies what it did not get to, for every step."""
+_ZSTD_WINDOW_LOG = 23
+"""A window of 8 MiB, the largest allowed for a content coding (RFC 9659)."""
+
+
+class CodingError(Exception):
+    """A body cannot be decoded."""
+
+
+class UnknownCoding(CodingError):
+    """A coding, or a number of them, that is not undone here."""
+
+
+class TooMuch(CodingError):
+    """More decoded bytes than the limit."""
+
+
+class Bomb(CodingError):
+    """A few bytes that decode to very many."""
+
+
+class CutShort(CodingError):
+    """The coded data ended before its end."""
+
+
+class Corrupt(CodingError):
+    """The coded data is invalid, or something follows it."""
+
+
+class _Engine(Protocol):
+    """Decodes one stream; the interface that bz2, lzma and zstd have in the standard library."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _Zlib:
+    """Gzip, zlib or raw deflate, by `wbits` as zlib counts them."""
+
+    def __init__(self, wbits: int) -> None:
+        self._raw = zlib.decompressobj(wbits)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._raw.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._raw.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        decoded = self._raw.decompress(self._raw.unconsumed_tail + data, max_length)
+        self.needs_input = not self._raw.unconsumed_tail and len(decoded) < max_length
+        return decoded
+
+
+class _Deflate:
+    """`deflate` is the zlib format (RFC 9110, 8.4.1.2), yet some servers send it raw: the first two bytes tell."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._zlib: _Zlib | None = None
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib is not None and self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._zlib is None or self._zlib.needs_input
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data if self._zlib else b""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if self._zlib is None:
+            self._head += data
+            if len(self._head) < 2:  # noqa: PLR2004 - the header of zlib, RFC 1950, 2.2
+                return b""
+            is_zlib = self._head[0] & 0x8F == 0x08 and int.from_bytes(self._head[:2], "big") % 31 == 0  # noqa: PLR2004
+            self._zlib = _Zlib(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+            data = self._head
+        return self._zlib.decompress(data, max_length)
+
+
+class _Brotli:
+    """Brotli by either library; both call data after the end an error."""
+
+    unused_data = b""
+
+    def __init__(self, raw: Any) -> None:  # noqa: ANN401 - a decompressor of an optional, untyped library
+        self._raw = raw
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._raw.is_finished())
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        decoded: bytes = self._raw.process(data, output_buffer_limit=max_length)
+        self.needs_input = not decoded  # `can_accept_more_data` of brotli 1.2 says yes while output is pending
+        return decoded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Coding:
+    """How a coding is undone: `start` for each stream, `error` for bad data; `joined`: one stream may follow another.
+
+    Streams of gzip (RFC 1952, 2.2) and zstd (RFC 8878, 3) may follow each other.
+    """
+
+    start: Callable[[], _Engine]
+    error: type[Exception]
+    joined: bool = False
+
+
+@cache
+def _coding(name: str) -> _Coding:
+    """The coding of a name in small letters (RFC 9110, 8.4.1)."""
+    match name:
+        case "gzip" | "x-gzip":
+            return _Coding(start=lambda: _Zlib(16 + zlib.MAX_WBITS), error=zlib.error, joined=True)
+        case "deflate":
+            return _Coding(start=_Deflate, error=zlib.error)
+        case "br" if brotli := _library("brotli", "brotlicffi", needs="can_accept_more_data"):
+            return _Coding(start=lambda: _Brotli(brotli.Decompressor()), error=brotli.error)
+        case "zstd" if zstd := _library("compression.zstd", "backports.zstd"):
+            window = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+            return _Coding(start=lambda: zstd.ZstdDecompressor(options=window), error=zstd.ZstdError, joined=True)
+    raise UnknownCoding(f"content coding {name[:50]!r}")
+
+
+def _library(*names: str, needs: str | None = None) -> Any:  # noqa: ANN401 - an optional, untyped library
+    """The first of the libraries that is installed, and whose decompressor has the method it needs; else None."""
+    for name in names:
+        try:
+            library = importlib.import_module(name)
+        except ImportError:
+            continue
+        if needs is None or hasattr(library.Decompressor, needs):
+            return library
+    return None
+
+
+class _Layer:
+    """One coding being undone."""
+
+    def __init__(self, coding: _Coding) -> None:
+        self._coding = coding
+        self._engine = coding.start()
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """What the data decodes to; never an empty piece."""
+        try:
+            while data:
+                if self._engine.eof:
+                    self._next_stream()
+                yield from _steps(self._engine, data)
+                data = self._engine.unused_data if self._engine.eof else b""
+        except self._coding.error as problem:
+            raise Corrupt("invalid coded data") from problem
+
+    def finish(self) -> None:
+        if not self._engine.eof:
+            raise CutShort("the coded data ends early")
+
+    def _next_stream(self) -> None:
+        if not self._coding.joined:
+            raise Corrupt("something follows the coded data")
+        self._engine = self._coding.start()
+
+
+def _steps(engine: _Engine, data: bytes) -> Iterator[bytes]:
+    """Give the data to the engine and take all that it makes of it."""
+    while True:
+        decoded = engine.decompress(data, STEP_BYTES)
+        data = b""
+        if decoded:
+            yield decoded
+        if engine.eof or engine.needs_input:
+            return
+
+
+class Decoder:
+    """Undoes the codings of one body; made by `decoder`, of no use after an exception."""
+
+    def __init__(self, layers: list[_Layer], limit_bytes: int | None) -> None:
+        self._layers = layers
+        self._limit_bytes = limit_bytes
+        self._coded_bytes = 0
+        self._made_bytes = [0] * len(layers)
+        self.decoded_bytes = 0
+
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
+        """The decoded bytes of the next chunk of the body, in pieces; to be consumed before the next chunk is given.
+
+        Raises:
+            TooMuch: the limit is passed.
+            Bomb: any layer makes more than `BOMB_RATIO` times what came in.
+            Corrupt: the data is invalid.
+        """
+        for start in range(0, len(chunk), _SLICE_BYTES):
+            data = chunk[start : start + _SLICE_BYTES]
+            self._coded_bytes += len(data)
+            for piece in self._through(0, data):
+                self.decoded_bytes += len(piece)
+                if self._limit_bytes is not None and self.decoded_bytes > self._limit_bytes:
+                    raise TooMuch(f"decodes to more than {self._limit_bytes} bytes")
+                yield piece
+
+    def finish(self) -> None:
+        """Say that the body has ended.
+
+        Raises:
+            CutShort: the coded data has not.
+        """
+        for layer in self._layers:
+            layer.finish()
+
+    def _through(self, depth: int, data: bytes) -> Iterator[bytes]:
+        """The data through the layers from `depth` on."""
+        if depth == len(self._layers):
+            yield data
+            return
+        for piece in self._layers[depth].decode(data):
+            self._made_bytes[depth] += len(piece)
+            if self._made_bytes[depth] > max(BOMB_FROM_BYTES, BOMB_RATIO * self._coded_bytes):
+                raise Bomb(f"decodes to more than {BOMB_RATIO} times its size")
+            yield from self._through(depth + 1, piece)
+
+
+def decoder(content_encoding: str, limit_bytes: int | None = None) -> Decoder:
+    """A decoder for the value of Content-Encoding, where codings stand in the order they were applied.
+
+    No coding, or `identity`, passes bytes on as they are, counted against the limit like any others.
+
+    Raises:
+        UnknownCoding: one of the codings is not known here, or there are more than `MOST_LAYERS`.
+    """
+    names = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in {"", "identity"}]
+    if len(names) > MOST_LAYERS:
+        raise UnknownCoding(f"{len(names)} content codings one upon the other")
+    return Decoder([_Layer(_coding(name)) for name in reversed(names)], limit_bytes)

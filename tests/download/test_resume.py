@@ -1,0 +1,255 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from downloader.download.headers import ContentRange, Unsatisfied, Validator, contradicts, if_range
+from downloader.download.resume import (
+    SMALLEST_SEGMENT_BYTES,
+    Append,
+    Complete,
+    Decision,
+    Part,
+    Refuse,
+    Reply,
+    Restart,
+    StartOver,
+    decide,
+    fit,
+    may_resume,
+    may_split,
+    range_headers,
+)
+from downloader.model.failures import FailureKind
+
+A, B, WEAK, NONE = Validator(etag='"a"'), Validator(etag='"b"'), Validator(etag='W/"a"'), Validator()
+DAY = "Fri, 20 Nov 2026 11:00:00 GMT"
+DATED = Validator(last_modified=DAY, settled=True)
+FRESH = Validator(last_modified=DAY)
+PART = Part(bytes=100, total=1000, validator=A)
+NO_TRANSFORM = ("Cache-Control", "no-transform")
+
+small = st.integers(0, 6)
+validators = st.builds(
+    Validator,
+    etag=st.sampled_from([None, '"a"', '"b"', 'W/"a"']),
+    last_modified=st.sampled_from([None, DAY, "Sat, 21 Nov 2026 11:00:00 GMT"]),
+    settled=st.booleans(),
+)
+parts = st.builds(Part, bytes=small, total=st.none() | small, validator=validators)
+ranges = st.builds(
+    lambda start, length, rest: ContentRange(
+        start=start, end=start + length, total=None if rest is None else start + length + 1 + rest
+    ),
+    small,
+    small,
+    st.none() | small,
+)
+replies = st.builds(
+    Reply,
+    status=st.sampled_from([200, 203, 206, 416, 404, 500, 304]),
+    content_range=st.none() | ranges | st.builds(Unsatisfied, total=small),
+    content_length=st.none() | small,
+    media_type=st.sampled_from([None, "image/jpeg", "multipart/byteranges"]),
+    validator=validators,
+)
+
+
+def rest(start: int = 100, end: int = 999, total: int | None = 1000, **more: object) -> Reply:
+    """A 206 of the rest of PART, unless told otherwise."""
+    return Reply(status=206, content_range=ContentRange(start=start, end=end, total=total), **more)  # type: ignore[arg-type]
+
+
+@given(parts, replies, st.booleans(), st.booleans())
+def test_bytes_are_appended_only_where_they_belong(part: Part, reply: Reply, checked: bool, again: bool) -> None:
+    """Law: never appended unless asked for, from our end on, of an equal total, and not of another version."""
+    decision = decide(part, reply, checksum_known=checked, started_over=again)
+    if isinstance(decision, Append):
+        sent = reply.content_range
+        assert isinstance(sent, ContentRange)
+        assert reply.status == 206
+        assert reply.media_type != "multipart/byteranges"
+        assert decision.at == sent.start == part.bytes > 0
+        assert decision.total == sent.total
+        assert part.total in {None, sent.total}
+        assert decision.at < decision.stop <= decision.total
+        assert reply.content_length in {None, decision.stop - decision.at}
+        assert not contradicts(part.validator, reply.validator)
+        assert checked or if_range(part.validator)
+
+
+@given(parts, replies, st.booleans(), st.booleans())
+def test_complete_means_all_of_it(part: Part, reply: Reply, checked: bool, again: bool) -> None:
+    """Law: a part is called complete only by a 416 that counts exactly our bytes, and a version that is vouched for."""
+    decision = decide(part, reply, checksum_known=checked, started_over=again)
+    if isinstance(decision, Complete):
+        assert reply.status == 416
+        assert reply.content_range == Unsatisfied(total=part.bytes)
+        assert part.total in {None, part.bytes}
+        assert decision.total == part.bytes > 0
+        assert not contradicts(part.validator, reply.validator)
+        assert checked or if_range(part.validator)
+
+
+@given(parts, replies, st.booleans(), st.booleans())
+def test_a_whole_body_always_restarts(part: Part, reply: Reply, checked: bool, again: bool) -> None:
+    """Law: 200 and 203 truncate whatever is there, and nothing else does."""
+    decision = decide(part, reply, checksum_known=checked, started_over=again)
+    assert isinstance(decision, Restart) == (reply.status in {200, 203})
+
+
+@given(parts, replies, st.booleans())
+def test_nobody_starts_over_twice(part: Part, reply: Reply, checked: bool) -> None:
+    """Law: what does not fit once is asked for anew, what does not fit twice is refused; so it ends."""
+    first = decide(part, reply, checksum_known=checked)
+    second = decide(part, reply, checksum_known=checked, started_over=True)
+    assert not isinstance(second, StartOver)
+    if isinstance(first, StartOver):
+        assert isinstance(second, Refuse)
+        assert second.kind is FailureKind.PROTOCOL
+    else:
+        assert first == second
+
+
+@given(parts, replies)
+def test_starting_over_is_for_those_who_asked(part: Part, reply: Reply) -> None:
+    """Law: without a Range in the request there is nothing to leave out of it the next time."""
+    if isinstance(decide(part, reply), StartOver):
+        assert range_headers(part)
+
+
+@pytest.mark.parametrize(
+    ("reply", "decision"),
+    [
+        (rest(), Append(at=100, stop=1000, total=1000)),
+        (rest(validator=A, content_length=900, media_type="image/jpeg"), Append(at=100, stop=1000, total=1000)),
+        (rest(end=199), Append(at=100, stop=200, total=1000)),  # the rest comes in parts
+        (Reply(status=200, content_length=1000, validator=B), Restart(total=1000)),
+        (Reply(status=200, validator=B), Restart(total=None)),
+        (Reply(status=200, validator=A), Restart(total=1000, range_ignored=True)),  # the known length is kept
+        (Reply(status=203, content_length=7, validator=A), Restart(total=7, range_ignored=True)),
+    ],
+)
+def test_answers_that_are_taken(reply: Reply, decision: Decision) -> None:
+    """RFC 9110, 15.3.7 and 13.1.5: the rest from our end on, or the whole of the version of today."""
+    assert decide(PART, reply) == decision
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (rest(start=0), "from byte 0 on, not from 100"),
+        (rest(start=99), "from byte 99"),
+        (rest(start=101), "from byte 101"),
+        (rest(total=1001), "1001 bytes now, not 1000"),
+        (rest(total=None), "which part"),
+        (rest(content_length=899), "two different lengths"),
+        (rest(validator=B), "changed"),
+        (rest(validator=WEAK), "changed"),
+        (rest(media_type="multipart/byteranges"), "several parts"),
+        (Reply(status=206), "which part"),
+        (Reply(status=206, content_range=Unsatisfied(total=100)), "which part"),
+        (Reply(status=416), "not how much"),
+        (Reply(status=416, content_range=Unsatisfied(total=100)), "100 bytes now"),  # we were told 1000
+        (Reply(status=416, content_range=Unsatisfied(total=50)), "50 bytes now"),
+    ],
+)
+def test_answers_that_do_not_fit(reply: Reply, why: str) -> None:
+    """A lying 206 or a stale part: ask for the whole thing once, then refuse the server with the same words."""
+    decision = decide(PART, reply)
+    assert isinstance(decision, StartOver)
+    assert why in decision.why
+    refused = decide(PART, reply, started_over=True)
+    assert isinstance(refused, Refuse)
+    assert refused.kind is FailureKind.PROTOCOL
+    assert why in refused.message
+
+
+def test_a_416_on_all_of_it_is_success() -> None:
+    """RFC 9110, 15.5.17: there is no more, because we have it all (yt-dlp #12994, rustup #1854)."""
+    reply = Reply(status=416, content_range=Unsatisfied(total=100))
+    assert decide(Part(bytes=100, total=100, validator=A), reply) == Complete(total=100)
+    assert decide(Part(bytes=100, validator=A), reply) == Complete(total=100)
+    changed = Reply(status=416, content_range=Unsatisfied(total=100), validator=B)
+    assert isinstance(decide(Part(bytes=100, total=100, validator=A), changed), StartOver)
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 304, 404, 412, 416, 429, 500])
+def test_other_statuses_are_failures_of_their_own(status: int) -> None:
+    """Nothing but 200, 203, 206 and a 416 that we asked for is decided here; the message names the status."""
+    decision = decide(Part(), Reply(status=status))
+    assert isinstance(decision, Refuse)
+    assert decision.kind is FailureKind.HTTP_STATUS
+    assert str(status) in decision.message
+
+
+def test_a_206_that_nobody_asked_for_is_refused() -> None:
+    """RFC 9110, 15.3.7: a 206 answers a Range; without one even a fitting range is not what it seems."""
+    for part in (Part(), Part(bytes=100, total=1000), Part(bytes=100, total=1000, validator=WEAK)):
+        decision = decide(part, rest(start=part.bytes))
+        assert isinstance(decision, Refuse)
+        assert decision.kind is FailureKind.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    ("part", "checked", "expected"),
+    [
+        (Part(), False, []),
+        (Part(), True, []),
+        (Part(validator=A), True, []),
+        (Part(bytes=5), False, []),
+        (Part(bytes=5, validator=WEAK), False, []),
+        (Part(bytes=5, validator=FRESH), False, []),
+        (Part(bytes=5, validator=A), False, [("Range", "bytes=5-"), ("If-Range", '"a"'), NO_TRANSFORM]),
+        (Part(bytes=5, validator=DATED), False, [("Range", "bytes=5-"), ("If-Range", DAY), NO_TRANSFORM]),
+        (Part(bytes=5, validator=A), True, [("Range", "bytes=5-"), ("If-Range", '"a"'), NO_TRANSFORM]),
+        (Part(bytes=5, validator=WEAK), True, [("Range", "bytes=5-"), NO_TRANSFORM]),
+        (Part(bytes=5), True, [("Range", "bytes=5-"), NO_TRANSFORM]),
+    ],
+)
+def test_a_rest_is_asked_for_only_where_something_vouches(
+    part: Part, checked: bool, expected: list[tuple[str, str]]
+) -> None:
+    """RFC 9110, 13.1.5 and 14.2: a strong validator goes along as If-Range; without one a checksum must be known."""
+    assert range_headers(part, checksum_known=checked) == expected
+    assert may_resume(part, checksum_known=checked) is bool(expected)
+
+
+def test_a_checksum_stands_in_for_a_validator() -> None:
+    """Weak tags agree by meaning only, so the checksum decides in the end; yet another tag is another version."""
+    part = Part(bytes=100, total=1000, validator=WEAK)
+    assert isinstance(decide(part, rest(validator=WEAK), checksum_known=True), Append)
+    assert isinstance(decide(part, rest(validator=A), checksum_known=True), StartOver)
+    assert isinstance(decide(part, rest(), checksum_known=True), Append)
+
+
+def test_a_segment_fits_by_the_same_rules() -> None:
+    """`--segments`: a 206 is checked against where the segment begins, which may be 0."""
+    assert fit(0, 1000, A, rest(start=0, end=499)) == Append(at=0, stop=500, total=1000)
+    assert fit(500, 1000, A, rest(start=500, validator=A)) == Append(at=500, stop=1000, total=1000)
+    assert isinstance(fit(500, 1000, A, rest(start=500, validator=B)), StartOver)
+    assert isinstance(fit(500, 1000, A, rest(start=0)), StartOver)
+
+
+@given(st.integers(0, 10**12), st.integers(1, 64))
+def test_segments_cover_the_file_once(total: int, segments: int) -> None:
+    """Law: the ranges follow each other from 0 to the end, none below 4 MiB, at most as many as wanted, about equal."""
+    split = may_split(total, "bytes", A, segments)
+    if not split:
+        assert segments == 1 or total < 2 * SMALLEST_SEGMENT_BYTES
+        return
+    assert 2 <= len(split) <= segments
+    assert [part.start for part in split] == [0, *(part.stop for part in split[:-1])]
+    assert split[-1].stop == total
+    sizes = [len(part) for part in split]
+    assert min(sizes) >= SMALLEST_SEGMENT_BYTES
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("total", "accept_ranges", "known"),
+    [(None, "bytes", A), (10**9, None, A), (10**9, "none", A), (10**9, "bytes", NONE), (10**9, "bytes", WEAK),
+     (10**9, "bytes", FRESH), (0, "bytes", A)],
+)  # fmt: skip
+def test_a_file_is_not_split_without_a_promise(total: int | None, accept_ranges: str | None, known: Validator) -> None:
+    """RFC 9110, 14.3: ranges must be promised, the length known, and a strong validator vouch for one version."""
+    assert may_split(total, accept_ranges, known, 8) == []

@@ -1,0 +1,335 @@
+"""The documents say what the code does. `python tests/test_docs.py` writes the generated parts anew."""
+
+import ast
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import typer
+from pytest_httpserver import HTTPServer
+
+from downloader.cli.app import app
+from downloader.cli.options import _shown
+from downloader.config.load import as_toml, load
+from downloader.config.settings import SECTIONS, Settings
+from downloader.demo import photograph
+from downloader.model.states import TRANSITIONS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "downloader"
+README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+DEFAULTS = ROOT / "config" / "default.toml"
+COMMAND: Any = typer.main.get_command(app)
+"""Untyped: typer brings its own copy of click, whose classes are private."""
+NOT_RUN = re.compile(r"example\.com|jq |failed\.txt")
+"""README commands that need the network, another program, or failures; they are parsed, not run."""
+
+
+def fenced(document: Path, language: str) -> list[str]:
+    """The code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def between(document: Path, mark: str) -> str:
+    """What stands between `<!-- mark -->` and `<!-- /mark -->`; empty where the marks are not there."""
+    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- /{mark} -->", document.read_text("utf-8"), re.DOTALL)
+    return found[1] if found else ""
+
+
+def shell_lines() -> list[str]:
+    """Every line of the README's shell blocks that uses our command."""
+    return [line for block in fenced(README, "sh") for line in block.splitlines() if "downloader " in line]
+
+
+def calls(line: str) -> Iterator[list[str]]:
+    """The arguments of each call of our command in a shell line; assignments before it and redirections are dropped."""
+    for part in re.split(r"\s[|;]\s|\s&&\s", line):
+        words = shlex.split(re.sub(r"\s[<>]\s*\S+", "", part))
+        if "downloader" in words:
+            yield words[words.index("downloader") + 1 :]
+
+
+def resolve(arguments: list[str]) -> Any:  # noqa: ANN401 - see COMMAND
+    """The context of the innermost command, its arguments parsed; raises where they are wrong."""
+    command = COMMAND
+    name = "downloader"
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        assert name in command.commands, f"there is no command {name}"
+        command = command.commands[name]
+    return command.make_context(name, list(arguments))
+
+
+@cache
+def options_of_everything() -> frozenset[str]:
+    """Every option of every command."""
+    pending = [COMMAND]
+    options = {"--help"}
+    while pending:
+        command = pending.pop()
+        pending.extend(getattr(command, "commands", {}).values())
+        for parameter in command.params:
+            options |= {*parameter.opts, *parameter.secondary_opts}
+    return frozenset(options)
+
+
+def modules() -> list[str]:
+    """Paths of the modules below the package; a folder stands for its `__init__.py`."""
+    paths = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+    return sorted(
+        f"{path.parent.as_posix()}/" if path.name == "__init__.py" and path.parent != Path() else path.as_posix()
+        for path in paths
+    )
+
+
+def transitions_table() -> str:
+    """The state machine as a Markdown table."""
+    lines = ["| from | fact | to |", "|---|---|---|"]
+    lines += [
+        f"| {state.name} | `{fact.__name__}` | {target.name} |"
+        for state, moves in TRANSITIONS.items()
+        for fact, target in moves.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def layers_list() -> str:
+    """The layers that import-linter checks, as a Markdown list."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return "".join(
+        f"{number}. {', '.join(f'`{name}`' for name in re.split(r' [|:] ', layer))}\n"
+        for number, layer in enumerate(layers, 1)
+    )
+
+
+def without_effect() -> list[str]:
+    """Options that no code but the table and the loader ever reads, as flags."""
+    read = {
+        node.attr
+        for path in PACKAGE.rglob("*.py")
+        if path.parent.name != "config"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    names = [name for section in SECTIONS.values() for name in section.options() if name not in read]
+    return ["--" + name.replace("_", "-") for name in names]
+
+
+def without_effect_text() -> str:
+    """The README's admission."""
+    flags = [f"`{flag}`" for flag in without_effect()]
+    return f"- Options that are accepted and have no effect yet: {', '.join(flags)}.\n" if flags else ""
+
+
+GENERATED = (
+    (ARCHITECTURE, "transitions", transitions_table),
+    (ARCHITECTURE, "layers", layers_list),
+    (README, "without effect", without_effect_text),
+)
+"""Document, mark, and what makes the text between the marks."""
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+# -- configuration files -------------------------------------------------------------------------------------------
+
+
+def test_default_toml_is_what_the_code_says() -> None:
+    """config/default.toml is exactly what `config init` writes."""
+    assert DEFAULTS.read_text("utf-8") == as_toml(Settings()), "run: python tests/test_docs.py"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.toml")), ids=_name)
+def test_example_files_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file in config/ is accepted, and all but default.toml change something."""
+    for name in [name for name in os.environ if name.startswith("DOWNLOADER_")]:
+        monkeypatch.delenv(name)
+    settings = load(config_file=path).settings
+    assert (settings == Settings()) == (path == DEFAULTS)
+
+
+def test_every_option_of_run_is_in_default_toml() -> None:
+    """Every option of `run --help` made from the settings table is a key of config/default.toml, in its section."""
+    written = tomllib.loads(DEFAULTS.read_text("utf-8"))
+    keys = [parameter.name.partition("_")[::2] for parameter in resolve(["run", "x"]).command.params]
+    from_table = [(section, name) for section, name in keys if section in SECTIONS and name]
+    assert from_table
+    assert [f"[{section}] {name}" for section, name in from_table if name not in written.get(section, {})] == []
+
+
+def test_toml_in_the_readme_loads(tmp_path: Path) -> None:
+    """The configuration shown in the README is accepted."""
+    blocks = fenced(README, "toml")
+    assert blocks
+    for block in blocks:
+        file = tmp_path / "shown.toml"
+        file.write_text(block)
+        assert load(config_file=file).settings != Settings()
+
+
+# -- commands in the README ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_commands_in_the_readme_are_accepted(line: str) -> None:
+    """Each command shown exists, takes the options shown, and the settings accept their values."""
+    for arguments in calls(line):
+        context = resolve(arguments)
+        flags: dict[str, dict[str, object]] = {}
+        for key, value in context.params.items():
+            section, _, name = key.partition("_")
+            if section in SECTIONS and name and value:
+                flags.setdefault(section, {})[name] = value
+        config = context.params.get("config")
+        load(flags=flags, config_file=config and ROOT / config)
+
+
+def test_commands_in_the_readme_run(tmp_path: Path, httpserver: HTTPServer) -> None:
+    """The commands shown work in the order shown, in a folder with `urls.txt` and `photos`: each exits with 0."""
+    picture = photograph(1)
+    httpserver.expect_request(re.compile("/.*")).respond_with_data(picture, content_type="image/jpeg")
+    (tmp_path / "urls.txt").write_text("".join(f"{httpserver.url_for(f'/{name}.jpg')}\n" for name in "abc"))
+    (tmp_path / "photos" / "trip").mkdir(parents=True)
+    (tmp_path / "photos" / "trip" / "d.jpg").write_bytes(picture)
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    lines = [line for line in shell_lines() if not NOT_RUN.search(line)]
+    assert len(lines) > 5
+    for line in lines:
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_the_library_example_runs(tmp_path: Path) -> None:
+    """The Python shown in the README runs as it stands and makes an image."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "d.jpg").write_bytes(photograph(1))
+    (example,) = fenced(README, "python")
+    (tmp_path / "example.py").write_text(example)
+    done = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "1 0 {}\n"), done.stderr
+    assert (tmp_path / "thumbnails" / "d.webp").is_file()
+
+
+@pytest.mark.parametrize("document", [README, ARCHITECTURE, *sorted((ROOT / "docs" / "adr").glob("*.md"))], ids=_name)
+def test_options_named_in_documents_exist(document: Path) -> None:
+    """Every `--option` that a document names is an option of some command."""
+    text = re.sub(r"^\s*(?:pip|python|make|ruff)\b.*$", "", document.read_text("utf-8"), flags=re.MULTILINE)
+    named = set(re.findall(r"(?<![\w<-])--[a-z][a-z0-9-]+[a-z0-9](?![\w-])", text))
+    assert sorted(named - options_of_everything()) == []
+
+
+def test_defaults_in_the_option_table() -> None:
+    """The README's table of options gives each the default that the settings have."""
+    shown = {
+        "--" + name.replace("_", "-"): _shown(option, getattr(section(), name))
+        for section in SECTIONS.values()
+        for name, option in section.options().items()
+    }
+    rows = re.findall(r"^\| (?:`-\w`, )?`(--[a-z-]+)` \| (.*?) \|", between(README, "options"), re.MULTILINE)
+    assert len(rows) > 10
+    assert dict(rows) == {flag: shown[flag] for flag, _ in rows}
+
+
+# -- generated parts and lists -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("document", "mark", "make"), GENERATED, ids=[mark for _, mark, _ in GENERATED])
+def test_generated_parts_equal_the_code(document: Path, mark: str, make: object) -> None:
+    """State table, layers, and the options admitted to have no effect are those of the code."""
+    assert callable(make)
+    assert between(document, mark) == make(), "run: python tests/test_docs.py"
+
+
+def test_every_module_is_described() -> None:
+    """ARCHITECTURE's tree has one line for every module of the package, and none for a module that is gone."""
+    described = re.findall(r"^\| `(.+?)` \| \S", between(ARCHITECTURE, "modules"), re.MULTILINE)
+    assert sorted(described) == modules()
+
+
+def test_decisions_are_numbered_and_complete() -> None:
+    """ADRs are numbered without a gap, and each has status, date, context, decision and consequences."""
+    papers = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [paper.name[:4] for paper in papers] == [f"{number:04}" for number in range(1, len(papers) + 1)]
+    for paper in papers:
+        text = paper.read_text("utf-8")
+        assert re.match(rf"# {paper.name[:4]}\. \S", text), paper.name
+        assert re.search(r"^Status: (?:accepted|superseded by \d{4}) · \d{4}-\d\d-\d\d$", text, re.MULTILINE), (
+            paper.name
+        )
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"], paper.name
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Every relative link of a document names a file or folder of the repository."""
+    for document in (README, ARCHITECTURE, ROOT / "CHANGELOG.md", *(ROOT / "docs" / "adr").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_no_file_names_the_machine_it_was_made_on() -> None:
+    """No file of the repository holds a path of the developers' machine or the host of a package registry."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    # Put together here, so that this file does not hold them itself.
+    unwanted = {f"/{name}/".encode() for name in ("work",)} | {b"pypi" + b".org", b"python" + b"hosted.org"}
+    unwanted |= {host.encode() for host in _configured_registries()}
+    paths = [ROOT / os.fsdecode(name) for name in listed.split(b"\0") if name]
+    found = [
+        f"{path.relative_to(ROOT)}: {text.decode()}"
+        for path in paths
+        if path.is_file()
+        for text in unwanted
+        if text in path.read_bytes()
+    ]
+    assert found == []
+
+
+def _configured_registries() -> set[str]:
+    """Hosts that pip is set up to ask on this machine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, timeout=60
+    )
+    hosts = {urlsplit(url).hostname or "" for url in re.findall(r"https?://[^\s'\"]+", done.stdout)}
+    return hosts - {"", "localhost", "127.0.0.1"}
+
+
+def write_generated() -> None:
+    """Write everything that is made from the code."""
+    DEFAULTS.write_text(as_toml(Settings()), "utf-8")
+    for document, mark, make in GENERATED:
+        text = document.read_text("utf-8")
+        document.write_text(text.replace(_marked(mark, between(document, mark)), _marked(mark, make())), "utf-8")
+
+
+def _marked(mark: str, text: str) -> str:
+    return f"<!-- {mark} -->\n{text}<!-- /{mark} -->"
+
+
+if __name__ == "__main__":
+    write_generated()
