@@ -145,7 +145,7 @@ class _Run:
         sink = FilesSink(
             self._root,
             overwrite=settings.output.overwrite == "always",
-            variants=variant_names(settings.transform.resize) if self._transforms else (None,),
+            variants=(self._transforms and variant_names(settings.transform.resize)) or (None,),
             is_foreign=is_foreign,
         )
         self._sink = sink

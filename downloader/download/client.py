@@ -252,11 +252,15 @@ class Client:
         connected = job.timings_s.get("connect")
         started_s = time.monotonic()
         options: dict[str, Any] = {"headers": [*same_origin, *asked]}
-        if self._network.netrc and policy.headers_for([("", "")], job.chain[0], url):
+        target = httpx.URL(url)
+        if target.userinfo:  # taken out of the URL: the cookie jar would take it for a part of the host
+            options["auth"] = (target.username, target.password)
+            target = target.copy_with(userinfo=b"")
+        elif self._network.netrc and policy.headers_for([("", "")], job.chain[0], url):
             options["auth"] = self._network.netrc
         self._was_kept = False
         try:
-            with self._http.stream("GET", url, **options) as response:
+            with self._http.stream("GET", target, **options) as response:
                 network_s = sum(job.timings_s.get(phase, 0.0) for phase in phases) - spent_s
                 job.timings_s["first_byte"] = max(time.monotonic() - started_s - network_s, 0.0)
                 yield response
@@ -448,9 +452,13 @@ def _cookies(path: str | None) -> http.cookiejar.CookieJar:
         return http.cookiejar.CookieJar(_SendOnly())
     jar = http.cookiejar.MozillaCookieJar(path, policy=_SendOnly())
     try:
-        jar.load(ignore_discard=True)
-    except OSError as problem:  # LoadError is one as well
-        raise ValueError(f"--cookies {path}: {problem.strerror or 'not a cookie file in Netscape format'}") from None
+        jar.load(ignore_discard=True, ignore_expires=True)
+    except (OSError, UnicodeDecodeError) as problem:  # LoadError is an OSError as well
+        said = getattr(problem, "strerror", None) or "not a cookie file in Netscape format"
+        raise ValueError(f"--cookies {path}: {said}") from None
+    for cookie in jar:
+        if cookie.expires == 0:  # how the format writes "until the browser closes", and Python reads "expired in 1970"
+            cookie.expires = None
     return jar
 
 

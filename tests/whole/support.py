@@ -1,0 +1,146 @@
+"""What the tests of the whole command share: the command itself, a picture, and a server that can misbehave."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+from PIL import Image
+
+
+def picture(width: int = 320, height: int = 200, *, seed: int = 0, format: str = "JPEG") -> bytes:  # noqa: A002 - as Pillow
+    """A small image with some structure."""
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    image.putpixel((seed % width, 0), (255, 0, 0))
+    out = io.BytesIO()
+    image.save(out, format)
+    return out.getvalue()
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Command:
+    """The real command, run in a folder as a user would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "downloader", *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: object, stdin: str = "", **environment: str) -> Done:
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(stdin, timeout=120)
+        assert "Traceback (most recent call last)" not in err, err
+        return Done(process.returncode, out, err)
+
+    def items(self, out: str = "out") -> dict[str, dict[str, Any]]:
+        """The items of an output by the last part of their source."""
+        records = [json.loads(line) for line in self("status", out, "--items").out.splitlines()]
+        return {record["source"].rsplit("/", 1)[-1]: record for record in records}
+
+
+Reply = bytes | Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class Site:
+    """A web server on loopback: `pages` maps paths to a picture, or to a function that answers in its own way."""
+
+    url: str = ""
+    pages: dict[str, Reply] = field(default_factory=dict)
+    hits: Counter[str] = field(default_factory=Counter)
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+@contextmanager
+def served(tls: SSLContext | None = None, host: str = "127.0.0.1", port: int = 0) -> Iterator[Site]:
+    """A site that answers while the block runs."""
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            site.hits[self.path] += 1
+            site.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            reply = site.pages.get(self.path)
+            if reply is None:
+                send(self, b"<html>gone</html>", 404, "text/html")
+            elif isinstance(reply, bytes):
+                send(self, reply)
+            else:
+                reply(self)
+
+        def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Clients go away in these tests; that is no news."""
+
+    server = Server((host, port), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    site.url = f"http{'s' if tls else ''}://{host}:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def send(
+    handler: BaseHTTPRequestHandler, body: bytes, status: int = 200, media_type: str = "image/jpeg", **headers: str
+) -> None:
+    """A proper answer."""
+    handler.send_response(status)
+    handler.send_header("Content-Type", media_type)
+    handler.send_header("Content-Length", str(len(body)))
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def raw(handler: BaseHTTPRequestHandler, *parts: bytes) -> None:
+    """Bytes as they are, then the end of the connection."""
+    handler.close_connection = True
+    for part in parts:
+        handler.wfile.write(part)
+        handler.wfile.flush()
