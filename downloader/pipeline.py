@@ -116,7 +116,8 @@ class _Run:
 
     def _open_output(self) -> None:
         try:
-            self._staging.mkdir(parents=True, exist_ok=True)
+            self._state.mkdir(mode=0o700, parents=True, exist_ok=True)  # the journal holds URLs with their passwords
+            self._staging.mkdir(exist_ok=True)
             self._lock = FileLock(self._state / "lock")
             self._lock.acquire(timeout=0)
         except Timeout:

@@ -1,6 +1,7 @@
 """Showing a run on stderr while it goes on: two bars, plain lines, JSON lines, or nothing. The only user of tqdm."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -47,7 +48,7 @@ def display(style: Style, stream: TextIO | None = None, *, transforms: bool = Tr
     """The display for a style; `auto` draws bars on a terminal and prints plain lines elsewhere."""
     stream = stream or sys.stderr
     if style == "auto":
-        style = "bar" if stream.isatty() else "plain"
+        style = "bar" if _can_draw(stream) else "plain"
     match style:
         case "bar":
             return Bars(stream, transforms=transforms)
@@ -57,6 +58,11 @@ def display(style: Style, stream: TextIO | None = None, *, transforms: bool = Tr
             return Lines(stream, _plain_line, transforms=transforms)
         case "none":
             return Silence()
+
+
+def _can_draw(stream: TextIO) -> bool:
+    """Whether this is a terminal that says how wide it is; some of `docker exec -t` say 0, and tqdm draws nothing."""
+    return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
 
 
 class Silence:

@@ -60,7 +60,7 @@ def calls(line: str) -> Iterator[list[str]]:
             yield words[words.index("downloader") + 1 :]
 
 
-def resolve(arguments: list[str]) -> Any:  # noqa: ANN401 - see COMMAND
+def resolve(arguments: list[str]) -> Any:
     """The context of the innermost command, its arguments parsed; raises where they are wrong."""
     command = COMMAND
     name = "downloader"

@@ -116,7 +116,7 @@ class Run:
             watch=self.watch,
         )
 
-    def _look_up(self, host: str, port: None, **options: Any) -> Any:  # noqa: ANN401 - as getaddrinfo
+    def _look_up(self, host: str, port: None, **options: Any) -> Any:
         if host not in self.names:
             return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in self.names[host]]
@@ -140,7 +140,7 @@ def make_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRun]:
         monkeypatch.delenv(name.upper(), raising=False)
     runs = []
 
-    def make(names: dict[str, list[str]] | None = None, **settings: Any) -> Run:  # noqa: ANN401 - any option
+    def make(names: dict[str, list[str]] | None = None, **settings: Any) -> Run:
         runs.append(Run(names or {}, replace(Download(), **settings)))
         return runs[-1]
 

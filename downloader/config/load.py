@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from downloader.config.settings import (
     SECTIONS,
@@ -34,6 +40,7 @@ Layer = Mapping[str, Mapping[str, Any]]
 
 _ADAPTER = TypeAdapter(Settings)
 _ENV_PREFIX = "DOWNLOADER_"
+_ENV_EXAMPLE = "DOWNLOADER_DOWNLOAD__TIMEOUT=20"
 _NONE = "none"
 
 
@@ -112,7 +119,15 @@ def _file_layer(path: Path | None) -> Layer:
 
 
 def _environment_layer() -> Layer:
-    return cast("Layer", EnvSettingsSource(_Places)())
+    try:
+        layer = EnvSettingsSource(_Places)()
+    except SettingsError as problem:
+        raise ConfigError(f"{_ENV_PREFIX}*: {problem}; set single values, such as {_ENV_EXAMPLE}") from None
+    for section, values in layer.items():
+        if not isinstance(values, dict):
+            name = f"{_ENV_PREFIX}{section}".upper()
+            raise ConfigError(f"{name}: is a section; set single values, such as {_ENV_EXAMPLE}")
+    return cast("Layer", layer)
 
 
 def _file_place(path: Path | None, section: str | None, name: str) -> str:

@@ -9,6 +9,7 @@ stays quick and a worker process can import it cheaply.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -25,7 +26,7 @@ def parse_size(text: str) -> int:
     if not match:
         message = f"{text!r} is not a size; write for example 300, 10K, 1.5M or 2G"
         raise ValueError(message)
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    return int(Decimal(match[1]) * _UNITS[match[2].lower()])
 
 
 def show_size(size_bytes: int) -> str:
@@ -43,7 +44,7 @@ def parse_count(text: str) -> int:
     if not match:
         message = f"{text!r} is not a number; write for example 5000, 100K or 100M"
         raise ValueError(message)
-    return int(float(match[1]) * _COUNT_UNITS[match[2].lower()])
+    return int(Decimal(match[1]) * _COUNT_UNITS[match[2].lower()])
 
 
 def show_count(number: int) -> str:
@@ -72,7 +73,7 @@ class Size:
         """The spec that `parse_sizes` reads back to this value."""
         prefix = f"{self.name}=" if self.name else ""
         if self.percent is not None:
-            return f"{prefix}{self.percent:g}%"
+            return f"{prefix}{self.percent!r}%".replace(".0%", "%")
         return f"{prefix}{self.width or ''}x{self.height or ''}"
 
 

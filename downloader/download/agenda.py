@@ -92,9 +92,7 @@ class Agenda(Generic[Work]):
         entry.under_way -= 1
         self.under_way -= 1
         self._enter(host, now_s)
-        idle = not entry.waiting and not entry.under_way and not entry.in_round
-        if idle and entry.not_before_s <= now_s and entry.raise_at_s is None and entry.alarm_s is None:
-            del self._hosts[host]  # memory does not grow with the hosts of a list
+        self._forget(host, now_s)
 
     def again(self, host: str, work: Work, now_s: float, after_s: float) -> None:
         """An item is to be tried again after a while; the item taken is `done` separately."""
@@ -136,8 +134,7 @@ class Agenda(Generic[Work]):
             host.in_round = True
             self._round.append(name)
         elif host.not_before_s > now_s and host.alarm_s != host.not_before_s:
-            host.alarm_s = host.not_before_s
-            heapq.heappush(self._alarms, (host.not_before_s, next(self._numbers), name))
+            self._set_alarm(name, host, host.not_before_s)
 
     def _wake(self, now_s: float) -> None:
         """Bring in what has waited long enough."""
@@ -150,8 +147,24 @@ class Agenda(Generic[Work]):
             if name in self._hosts:
                 self._hosts[name].alarm_s = None
                 self._enter(name, now_s)
+                self._forget(name, now_s)
 
     def _recover(self, host: _Host[Work], now_s: float) -> None:
         while host.raise_at_s is not None and host.raise_at_s <= now_s:
-            host.allowed += 1
+            host.allowed = min(host.allowed + 1, self._per_host)
             host.raise_at_s = host.raise_at_s + _RECOVERY_S if host.allowed < self._per_host else None
+
+    def _forget(self, name: str, now_s: float) -> None:
+        """Let go of a host that has nothing to do and nothing to remember: memory does not grow with a list's hosts."""
+        host = self._hosts[name]
+        if host.waiting or host.under_way or host.in_round:
+            return
+        remembered_until_s = max(host.not_before_s, host.raise_at_s or 0.0)
+        if remembered_until_s <= now_s:
+            del self._hosts[name]
+        elif host.alarm_s is None or host.alarm_s < remembered_until_s:
+            self._set_alarm(name, host, remembered_until_s)
+
+    def _set_alarm(self, name: str, host: _Host[Work], at_s: float) -> None:
+        host.alarm_s = at_s
+        heapq.heappush(self._alarms, (at_s, next(self._numbers), name))

@@ -160,6 +160,7 @@ class Client:
             transport=network.transport(self._watch),
             timeout=httpx.Timeout(network.settings.timeout, pool=None),
             follow_redirects=False,
+            trust_env=False,
             cookies=_cookies(network.settings.cookies),
             headers={
                 "User-Agent": network.settings.user_agent or f"{ROBOT_NAME}/{__version__}",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from downloader.model.failures import FailureKind, is_transient
-from downloader.model.urls import BadUrl, check_url, origin_of
+from downloader.model.urls import check_url, origin_of
 
 _BASE_S = 0.5
 """First back-off ceiling; doubled each time (full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter")."""
@@ -37,13 +37,13 @@ def follow(chain: list[str], location: str | None, *, limit: int) -> str | Refus
     current = chain[-1]
     if not location:
         return Refusal(message="redirected without saying where to")
-    target = urljoin(current, location)
-    fragment = urlsplit(current).fragment
-    if fragment and not urlsplit(target).fragment:
-        target = f"{target}#{fragment}"
     try:
+        target = urljoin(current, location)
+        fragment = urlsplit(current).fragment
+        if fragment and not urlsplit(target).fragment:
+            target = f"{target}#{fragment}"
         check_url(target)
-    except BadUrl as problem:
+    except ValueError as problem:  # BadUrl is one
         return Refusal(message=f"redirected to something that cannot be fetched: {problem}")
     if urlsplit(current).scheme.lower() == "https" and urlsplit(target).scheme.lower() == "http":
         return Refusal(message="redirected from https to http, which is not followed")

@@ -105,7 +105,7 @@ class DownloadStage:
         if hold := self._feed.shut(turn.host):
             return _shut_out(turn.job, hold)
         started = time.monotonic()
-        fact = client.attempt(turn.job) if item.origin is Origin.URL else self._take_local(item)
+        fact = _attempt(client, turn.job) if item.origin is Origin.URL else self._take_local(item)
         self._meter.worked(time.monotonic() - started)
         if turn.job.hold is not None:
             self._feed.hold(turn.host, turn.job.hold)
@@ -113,6 +113,23 @@ class DownloadStage:
 
     def _take_local(self, item: Item) -> Fetched | Failed:
         return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)
+
+
+def _attempt(client: Client, job: Job) -> Fetched | Failed | Skipped | Later:
+    """An attempt in which a defect of ours, found by whatever a server sent, costs one item and is named."""
+    try:
+        return client.attempt(job)
+    except (Interrupted, OSError):
+        raise
+    except Exception as problem:  # noqa: BLE001 - see above
+        message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
+        return Failed(
+            item=job.item,
+            stage=Stage.DOWNLOAD,
+            kind=FailureKind.INTERNAL,
+            message="".join(c if c.isprintable() else "?" for c in message)[:300],
+            attempts=job.attempts,
+        )
 
 
 def _shut_out(job: Job, hold: Hold) -> Failed:

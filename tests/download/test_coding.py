@@ -229,7 +229,7 @@ def no_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Nothing optional is installed but what the test puts in."""
     installed: dict[str, Any] = {}
 
-    def find(name: str) -> Any:  # noqa: ANN401
+    def find(name: str) -> Any:
         if name in installed:
             return installed[name]
         raise ImportError(name)

@@ -31,7 +31,7 @@ def saved(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
     return out.getvalue()
 
 
-def made(data: bytes, resize: str | None = None, **settings: Any) -> Picture:  # noqa: ANN401 - the settings of every type
+def made(data: bytes, resize: str | None = None, **settings: Any) -> Picture:
     return render(data, Transform(resize=parse_sizes(resize) if resize else (), **settings))
 
 

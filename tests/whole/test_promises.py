@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from PIL import Image
-from support import Command, Site, picture
+from support import Command, Site, picture, raw
 
 QUIET = ("--progress", "none", "-p", "2")
 COUNT = {"type": "integer", "minimum": 0}
@@ -212,6 +212,51 @@ def test_the_limit_of_redirects(cli: Command, site: Site, option: str) -> None:
     assert item["kind"] == ("redirect" if few else None)
     assert few or item["final_url"] == f"{site.url}/3.jpg"
     assert set(made(cli.folder / "out")) == (set() if few else {"0.jpg"}), "named by the URL that was asked for"
+
+
+HOSTILE_TARGETS = (
+    b"//[",
+    b"http://a]/",
+    b"http://[::1",
+    b"http://h:99999/",
+    b"http://h:x/",
+    b"http://a b/",
+    b"/caf\xe9.jpg",
+    b"http://../",
+    b"http://%00/",
+    b"http://u:p@@h@/",
+    b"data:,x",
+    b"http://xn--a/",
+    b"/" + b"x" * 70_000,
+)
+HOSTILE_ANSWERS = (
+    b"200 OK\r\nContent-Length: -5",
+    b"200 OK\r\nContent-Length: " + b"9" * 40,
+    b"200 OK\r\nA: b\x00c",
+    b"200 OK\r\nContent-Length: 0\r\nContent-Encoding: \xff,,gzip;q=1",
+    b"206 X\r\nContent-Length: 0\r\nContent-Range: bytes 9-1/" + b"9" * 5000,
+    b"401 X\r\nContent-Length: 0\r\nWWW-Authenticate: Digest \xff=",
+    b"416 X\r\nContent-Length: 0\r\nContent-Range: bytes */x",
+    b"500 X\r\nContent-Length: 0\r\nRetry-After: " + b"9" * 5000,
+    b"500 X\r\nContent-Length: 0\r\nRetry-After: Mon, 99 Foo 0000 00:00:00 GMT",
+    b"999 \x1b[31mred\r\nContent-Length: 0",
+    *(b"302 Found\r\nContent-Length: 0\r\nLocation: " + target for target in HOSTILE_TARGETS),
+)
+
+
+def test_hostile_answers_cost_their_own_item_only(cli: Command, site: Site) -> None:
+    """Headers and redirect targets made to break a parser fail one item each; the pictures among them succeed."""
+    answers = {f"/{number}": b"HTTP/1.1 " + head + b"\r\n\r\n" for number, head in enumerate(HOSTILE_ANSWERS)}
+    for path, answer in answers.items():
+        site.pages[path] = lambda handler, answer=answer: raw(handler, answer)  # type: ignore[misc]
+        site.pages[f"/good-{path[1:]}.jpg"] = picture()
+    (cli.folder / "urls.txt").write_text("".join(f"{site.url}{path}\n" for path in site.pages))
+    summary = run(cli, "urls.txt", "--retries", "0", "--timeout", "5", code=1)
+    assert (summary["failed"], summary["succeeded"]) == (len(answers), len(answers))
+    assert "internal" not in summary["failures"]
+    shown = cli("status", "out", "--items").out
+    assert "\x1b" not in shown
+    assert "u001b" not in shown
 
 
 def test_unwanted_images_are_skipped(cli: Command, site: Site) -> None:
