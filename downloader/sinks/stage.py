@@ -108,8 +108,8 @@ class WriterStage:
 
     def drain(self) -> None:
         """After a failure: keep taking facts until closed, and forget them."""
-        while self._given_up and self._facts.get() is not None:
-            pass
+        while self._given_up and not self._closed:
+            self._closed = self._facts.get() is None
 
     def _batch(self) -> list[Fact] | None:
         """The facts that have come, at most a batch; None when closed and empty."""
