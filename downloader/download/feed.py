@@ -64,11 +64,6 @@ class Feed:
             self._planned = True
             self._changed.notify_all()
 
-    def wake(self) -> None:
-        """Let everybody who waits look at the stop flags."""
-        with self._changed:
-            self._changed.notify_all()
-
     def take(self) -> Turn | None:
         """The next item, waiting for its turn if need be; None when there is none left or the run stops."""
         with self._changed:
