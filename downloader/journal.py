@@ -14,10 +14,10 @@ import sqlite3  # noqa: TID251 - its home
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from downloader.errors import JournalError
 from downloader.model.items import (
@@ -26,18 +26,25 @@ from downloader.model.items import (
     Failed,
     Fetched,
     Item,
+    Known,
     Origin,
+    Part,
+    Partial,
+    Reopened,
     Request,
     Requeued,
     Row,
+    Segment,
     Skipped,
     Stored,
     Transformed,
+    Unchanged,
+    Validator,
 )
 from downloader.model.states import TERMINAL, State, advance
 from downloader.model.urls import host_of, masked
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "journal.sqlite3"
 
 _SCHEMA = """
@@ -62,12 +69,24 @@ CREATE TABLE items (
     path TEXT, staged INTEGER,     -- where fetched bytes lie, while they do
     width INTEGER, height INTEGER,
     bytes_written INTEGER NOT NULL DEFAULT 0,
-    outputs TEXT, warnings TEXT, timings TEXT  -- JSON
+    outputs TEXT, warnings TEXT, timings TEXT,  -- JSON
+    part TEXT,                     -- JSON object: how much of the bytes a staged file holds, of which version
+    version TEXT                   -- JSON object: which version of the source was fetched last
 );
 CREATE INDEX items_fold ON items (fold);
 CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
 CREATE INDEX items_host ON items (host, id) WHERE state IN ('pending', 'fetched', 'transformed');
+CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
 """
+
+_MIGRATIONS = {
+    1: """
+ALTER TABLE items ADD COLUMN part TEXT;
+ALTER TABLE items ADD COLUMN version TEXT;
+CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
+""",
+}
+"""What brings a journal of an older version to the next one."""
 
 _INSERT = """
 INSERT OR IGNORE INTO items (key, source, origin, host, fold, stem, extension, columns, request, plan, state)
@@ -76,8 +95,11 @@ WHERE NOT EXISTS (SELECT 1 FROM items WHERE fold = ? AND (extension IS NULL OR ?
 """
 _FETCHED = """
 UPDATE items SET state = ?, path = ?, staged = ?, bytes = ?, sha256 = ?, media_type = ?, final_url = ?, http_status = ?,
-    attempts = ?, timings = ? WHERE id = ?
+    attempts = ?, timings = ?, version = ?, part = NULL WHERE id = ?
 """
+_PARTIAL = "UPDATE items SET state = ?, part = ? WHERE id = ?"
+_REOPENED = "UPDATE items SET state = ?, attempts = 0 WHERE id = ?"
+_UNCHANGED = "UPDATE items SET state = ?, attempts = ?, http_status = coalesce(?, http_status) WHERE id = ?"
 _TRANSFORMED = """
 UPDATE items SET state = ?, width = ?, height = ?, sha256 = ?, warnings = ?,
     timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
@@ -99,12 +121,17 @@ _REQUEUE = """
 UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0,
     final_url = NULL, media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL,
     height = NULL,
-    bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL WHERE id = ?
+    bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = ?
+"""
+
+_RENAME = """
+UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pending' AND NOT EXISTS (
+    SELECT 1 FROM items WHERE fold = ? AND id != ? AND (extension IS NULL OR ? IS NULL OR extension = ?))
 """
 
 _LIVE_COLUMNS = (
     "id, key, source, origin, stem, extension, state, path, bytes, staged, sha256, media_type, final_url, http_status,"
-    " attempts, request"
+    " attempts, request, part, version, outputs"
 )
 
 _ALL_FETCHED = f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')"  # noqa: S608 - constant
@@ -115,6 +142,8 @@ _LIVE_OF_HOST = (
     " ORDER BY id LIMIT ?"
 )
 
+Redo = Literal["never", "changed", "always"]
+"""Of the rows that have their outcome: which are done again. `changed` are those that were stored, and may differ."""
 Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
 """For a row, its index and its key: the names to try in turn, each with its folded form."""
 
@@ -163,6 +192,8 @@ class Journal:
             self._db.execute("PRAGMA cache_size = -16384")
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                self._db.executescript(f"BEGIN; {_MIGRATIONS[older]} PRAGMA user_version = {older + 1}; COMMIT;")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -214,16 +245,16 @@ class Journal:
         self.set_meta("plan", str(self.plan))
         self._last_known_id = self._query("SELECT coalesce(max(id), 0) FROM items")[0][0]
 
-    def plan_rows(self, rows: Sequence[Row], first_index: int, names: Namer, *, redo: bool = False) -> int:
+    def plan_rows(self, rows: Sequence[Row], first_index: int, names: Namer, *, redo: Redo = "never") -> int:
         """Enter a batch of rows into the plan, in one transaction; returns how many have their outcome already.
 
-        A row that an earlier run planned keeps its name and its outcome (with `redo` it is done again). The n-th
+        A row that an earlier run planned keeps its name and its outcome, unless `redo` says otherwise. The n-th
         listing of one source is an item of its own. Names are claimed in the order of the rows, whatever the timing.
         """
         with self._transaction() as db:
-            return sum(self._plan_row(db, row, index, names, redo=redo) for index, row in enumerate(rows, first_index))
+            return sum(self._plan_row(db, row, index, names, redo) for index, row in enumerate(rows, first_index))
 
-    def _plan_row(self, db: sqlite3.Connection, row: Row, index: int, names: Namer, *, redo: bool) -> bool:
+    def _plan_row(self, db: sqlite3.Connection, row: Row, index: int, names: Namer, redo: Redo) -> bool:
         """Plan one row; true where it has its outcome already. The first statement alone serves an ordinary new row."""
         key = make_key(row, 0)
         if self._insert(db, row, key, *next(names(row, index, key.hex()))):
@@ -232,9 +263,12 @@ class Journal:
         known = db.execute("SELECT id, state FROM items WHERE key = ?", (key,)).fetchone()
         if known:
             item_id, state = known[0], State(known[1])
-            if redo and state in TERMINAL:
+            if redo == "always" and state in TERMINAL:
                 state = advance(state, Requeued)
                 db.execute(_REQUEUE, (state, item_id))
+            elif redo == "changed" and state is State.STORED:
+                state = advance(state, Reopened)
+                db.execute(_REOPENED, (state, item_id))
             db.execute("UPDATE items SET plan = ?, repeats = 0 WHERE id = ?", (self.plan, item_id))
             return state in TERMINAL
         for fold, claim in names(row, index, key.hex()):
@@ -290,6 +324,8 @@ class Journal:
             claim=Claim(stem=stem, extension=extension),
             renewed=item_id <= self._last_known_id,
             request=_request(row[15]),
+            part=_part(row[16]),
+            known=_known(row[17], digest, row[18]),
         )
         if state == State.PENDING:
             return item
@@ -303,12 +339,27 @@ class Journal:
             final_url=final_url,
             http_status=row[13],
             attempts=row[14],
+            validator=_version(row[17]),
         )
 
     def fetched(self) -> Iterator[Fetched]:
         """Every item of any run whose last durable fact is `Fetched`, for the look at staged files after a crash."""
         rows = self._query(_ALL_FETCHED)
         return (fetched for fetched in map(self._live, rows) if isinstance(fetched, Fetched))
+
+    def rename(self, item: Item, names: Iterator[tuple[str, Claim]]) -> Item:
+        """Give a pending item the first of `names` that nobody else owns; returns the item with its new claim."""
+        with self._transaction() as db:
+            for fold, claim in names:
+                values = (fold, claim.stem, claim.extension, item.id, fold, item.id, claim.extension, claim.extension)
+                if db.execute(_RENAME, values).rowcount == 1:
+                    return replace(item, claim=claim)
+        raise JournalError(f"{item.source}: no free output name")  # the last name tried holds the whole key
+
+    def parts(self) -> Iterator[str]:
+        """The names of the staged files that hold a part of an item which is not done."""
+        rows = self._query("SELECT part FROM items WHERE part IS NOT NULL AND state IN ('pending', 'failed')")
+        return (json.loads(text)["name"] for (text,) in rows)
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -433,8 +484,11 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
                 fact.http_status,
                 fact.attempts,
                 _timings(fact.timings_s),
+                json.dumps(asdict(fact.validator)) if fact.validator != Validator() else None,
                 item_id,
             )
+        case Partial():
+            return _PARTIAL, (state, json.dumps(asdict(fact.part)), item_id)
         case Transformed():
             warnings = json.dumps(fact.warnings) if fact.warnings else None
             sides = (fact.width, fact.height)
@@ -450,6 +504,10 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
             return _SKIPPED, (state, fact.stage, fact.reason, fact.message, _timings(fact.timings_s), item_id)
         case Requeued():
             return _REQUEUE, (state, item_id)
+        case Reopened():
+            return _REOPENED, (state, item_id)
+        case Unchanged():
+            return _UNCHANGED, (state, fact.attempts, fact.http_status, item_id)
 
 
 def _timings(timings_s: Mapping[str, float]) -> str:
@@ -461,6 +519,25 @@ def _request(text: str | None) -> Request | None:
         return None
     stored = json.loads(text)
     return Request(**{**stored, "mirrors": tuple(stored["mirrors"]), "headers": tuple(stored["headers"])})
+
+
+def _part(text: str | None) -> Part | None:
+    if text is None:
+        return None
+    stored = json.loads(text)
+    segments = tuple(Segment(**segment) for segment in stored["segments"])
+    return Part(**{**stored, "segments": segments, "validator": Validator(**stored["validator"])})
+
+
+def _version(text: str | None) -> Validator:
+    return Validator(**json.loads(text or "{}"))
+
+
+def _known(version: str | None, sha256: str | None, outputs: str | None) -> Known | None:
+    if not outputs:
+        return None
+    made = tuple((output["path"], output["bytes"]) for output in json.loads(outputs))
+    return Known(validator=_version(version), sha256=sha256, outputs=made)
 
 
 def _storable(text: str) -> str | bytes:

@@ -37,7 +37,7 @@ from downloader.errors import CannotGoOn, ConfigError, DownloaderError, OutputEr
 from downloader.handoff import HandOff
 from downloader.journal import FILE_NAME, Counts, Journal
 from downloader.meters import Meter
-from downloader.model.items import Fetched, Requeued, Row
+from downloader.model.items import Fetched, Item, Request, Requeued, Row
 from downloader.model.states import State, after_crash
 from downloader.progress import Display, Snapshot, display
 from downloader.report.summary import QueueFigures, StageFigures, Summary, advise, bottleneck, share
@@ -135,6 +135,7 @@ class _Run:
         self._transforms = settings.mode != "fetch"
         self._check_same_transform()
         self._template = _template(settings)
+        _check_server_names(settings)
         self._download_meter, self._transform_meter = Meter(), Meter()
         self._handoff = HandOff(settings.concurrency.queue_size, stop, self._download_meter.waited)
         self._feed = Feed(
@@ -165,6 +166,8 @@ class _Run:
             str(self._staging),
             self._feed,
             already_there=sink.already_there,
+            still_there=sink.still_there,
+            rename=self._renamed if settings.output.trust_server_names else None,
             tell=self._writer.tell,
             hand_on=self._handoff.put if self._transforms else lambda _: True,
             stop=stop,
@@ -190,6 +193,8 @@ class _Run:
         if self._transforms:
             self._transform.start()  # processes first: no thread exists yet
         self._journal.set_meta("settings", _json(dump(self._settings)))
+        for caution in self._cautions():
+            _log.warning("%s", caution)
         self._recover()
         self._journal.begin_plan()
         shown = display(self._settings.run.progress, transforms=self._transforms)
@@ -254,7 +259,7 @@ class _Run:
         """Read the sources and enter their rows, a batch at a time."""
         try:
             rows = sources.read(self._settings, self._stdin, self._tally)
-            redo = self._settings.output.overwrite == "always"
+            redo = self._settings.output.overwrite
             while not self._stop.asked.is_set() and (batch := list(islice(rows, _PLAN_BATCH))):
                 self._done_before += self._journal.plan_rows(batch, self._listed, self._names, redo=redo)
                 self._listed += len(batch)
@@ -275,9 +280,16 @@ class _Run:
         )
         return ((layout.fold(option.stem), option) for option in layout.alternatives(claim, key))
 
+    def _renamed(self, item: Item, server_name: str) -> Item:
+        """The item under the name its server has for it, or the next that is free; a name in the list goes before."""
+        if item.request and item.request.name:
+            return item
+        row = Row(source=item.source, origin=item.origin, request=Request(name=server_name))
+        return self._journal.rename(item, self._names(row, 0, item.key))
+
     def _recover(self) -> None:
-        """Look at what a killed run left: keep staged bytes that are whole, forget the rest, sweep the folder."""
-        kept: set[str] = set()
+        """Look at what a killed run left: keep staged bytes that are sound, forget the rest, sweep the folder."""
+        kept = set(self._journal.parts())
         lost = []
         for fetched in self._journal.fetched():
             if after_crash(State.FETCHED, staged_intact=_is_intact(fetched)) is State.FETCHED:
@@ -327,6 +339,13 @@ class _Run:
         _write_whole(self._state / "summary.json", text + "\n")
         return summary
 
+    def _cautions(self) -> Iterator[str]:
+        """What the user should know of how this run was done."""
+        if self._settings.download.insecure and self._settings.mode != "process":
+            yield "certificates are not checked (--insecure): anybody on the way may have changed what came"
+        if self._tally.options_ignored:
+            yield f"{self._tally.options_ignored} option lines of aria2 lists have no meaning here and were ignored"
+
     def _summary(self, counts: Counts, duration_s: float) -> Summary:
         tally = self._writer.tally
         threads = self._settings.concurrency.threads
@@ -360,6 +379,8 @@ class _Run:
             peak_rss_parent_bytes=_peak_rss_bytes(),
             peak_rss_worker_bytes=self._peak_worker_rss,
             new=tally.done,
+            unchanged=tally.unchanged,
+            cautions=tuple(self._cautions()),
             left_alone=self._tally.left_alone,
             rebuilds=self._transform.rebuilds,
             interrupted=self._stop.asked.is_set(),
@@ -415,6 +436,15 @@ def _template(settings: Settings) -> layout.Template | None:
         return layout.Template(settings.output.name)
     except ValueError as problem:
         raise ConfigError(f"--name: {problem}") from None
+
+
+def _check_server_names(settings: Settings) -> None:
+    if not settings.output.trust_server_names:
+        return
+    if settings.mode != "fetch":
+        raise ConfigError("--trust-server-names is for `fetch`: images are named after their URLs")
+    if settings.output.name is not None:
+        raise ConfigError("--trust-server-names and --name exclude each other")
 
 
 def _results(settings: Settings) -> dict[str, object]:

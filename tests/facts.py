@@ -11,15 +11,31 @@ from downloader.model.items import (
     Item,
     Origin,
     Output,
+    Part,
+    Partial,
+    Reopened,
     Requeued,
     Row,
+    Segment,
     Skipped,
     Stored,
     Transformed,
+    Unchanged,
+    Validator,
 )
 from downloader.sinks import layout
 
-KINDS: tuple[type[Fact], ...] = (Fetched, Transformed, Stored, Failed, Skipped, Requeued)
+KINDS: tuple[type[Fact], ...] = (
+    Partial,
+    Fetched,
+    Transformed,
+    Stored,
+    Unchanged,
+    Failed,
+    Skipped,
+    Requeued,
+    Reopened,
+)
 
 
 def url_row(source: str, **columns: str) -> Row:
@@ -51,7 +67,13 @@ def a_fact(kind: type[Fact], item: Item) -> Fact:
             final_url=item.source,
             http_status=200,
             attempts=2,
+            validator=Validator(etag='"v1"'),
             timings_s={"download": 0.25},
+        )
+    if kind is Partial:
+        segments = (Segment(start=0, at=3, stop=5), Segment(start=5, at=5, stop=9))
+        return Partial(
+            item=item, part=Part(name="1.ab.body", total=9, validator=Validator(etag='"v1"'), segments=segments)
         )
     if kind is Transformed:
         return Transformed(
@@ -77,4 +99,8 @@ def a_fact(kind: type[Fact], item: Item) -> Fact:
         )
     if kind is Skipped:
         return Skipped(item=item, stage=Stage.TRANSFORM, reason=SkipReason.TOO_SMALL, message="too small")
+    if kind is Unchanged:
+        return Unchanged(item=item, attempts=1, http_status=304)
+    if kind is Reopened:
+        return Reopened(item=item)
     return Requeued(item=item)

@@ -13,8 +13,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from downloader.errors import IllegalTransition, JournalError
-from downloader.journal import SCHEMA_VERSION, Journal, make_key
-from downloader.model.items import Fact, Failed, Fetched, Item, Origin, Requeued, Row, Skipped, Stored, Transformed
+from downloader.journal import SCHEMA_VERSION, Journal, Redo, make_key
+from downloader.model.items import (
+    Fact,
+    Failed,
+    Fetched,
+    Item,
+    Known,
+    Origin,
+    Part,
+    Partial,
+    Requeued,
+    Row,
+    Skipped,
+    Stored,
+    Transformed,
+    Unchanged,
+)
 from downloader.model.states import LIVE, TERMINAL, TRANSITIONS, State
 from downloader.sinks.layout import clashes
 
@@ -33,7 +48,7 @@ def item_of(live: Item | Fetched) -> Item:
     return live.item if isinstance(live, Fetched) else live
 
 
-def plan(journal: Journal, *sources: str, redo: bool = False) -> list[Item]:
+def plan(journal: Journal, *sources: str, redo: Redo = "never") -> list[Item]:
     """Plan these URLs as one run; the items without an outcome."""
     journal.begin_plan()
     journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo)
@@ -79,6 +94,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.plans: dict[str, int] = {}
         self.plan = 0
         self.listed: Counter[str] = Counter()
+        self.written: set[str] = set()
+        """Items that have results of some run."""
 
     def teardown(self) -> None:
         self.journal.close()
@@ -94,14 +111,17 @@ class JournalMachine(RuleBasedStateMachine):
         self.plan += 1
         self.listed.clear()
 
-    @rule(sources=st.lists(st.sampled_from(SOURCES), max_size=12), redo=st.booleans())
-    def list_rows(self, sources: list[str], *, redo: bool) -> None:
+    @rule(sources=st.lists(st.sampled_from(SOURCES), max_size=12), redo=st.sampled_from(["never", "changed", "always"]))
+    def list_rows(self, sources: list[str], *, redo: Redo) -> None:
         done = 0
         for source in sources:
             key = make_key(url_row(source), self.listed[source]).hex()
             self.listed[source] += 1
             self.plans[key] = self.plan
-            if redo and self.states.get(key) in TERMINAL:
+            if redo == "always" and self.states.get(key) in TERMINAL:
+                self.states[key] = State.PENDING
+                self.written.discard(key)
+            if redo == "changed" and self.states.get(key) is State.STORED:
                 self.states[key] = State.PENDING
             done += self.states.setdefault(key, State.PENDING) in TERMINAL
         assert self.journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo) == done
@@ -116,8 +136,13 @@ class JournalMachine(RuleBasedStateMachine):
         states = dict(self.states)
         batch: list[Fact] = []
         for key in data.draw(st.lists(st.sampled_from(sorted(self.items)), max_size=6)):
-            kind = data.draw(st.sampled_from([kind for kind in KINDS if kind in TRANSITIONS[states[key]]]))
+            kinds = [kind for kind in KINDS if kind in TRANSITIONS[states[key]]]
+            kind = data.draw(st.sampled_from([k for k in kinds if k is not Unchanged or key in self.written]))
             states[key] = TRANSITIONS[states[key]][kind]
+            if kind is Stored:
+                self.written.add(key)
+            if kind is Requeued:
+                self.written.discard(key)
             batch.append(a_fact(kind, self.items[key]))
         self.journal.record(batch)
         self.states = states
@@ -142,7 +167,8 @@ class JournalMachine(RuleBasedStateMachine):
         assert counts.by_state == {state: list(self.states.values()).count(state) for state in State}
         assert sum(counts.failures.values()) == counts.by_state[State.FAILED]
         assert sum(counts.skips.values()) == counts.by_state[State.SKIPPED]
-        assert counts.bytes_written == 7 * counts.by_state[State.STORED]
+        assert counts.bytes_written == 7 * len(self.written)
+        assert {key for key, state in self.states.items() if state is State.STORED} <= self.written
 
     @invariant()
     def the_live_are_those_of_this_plan_without_an_outcome(self) -> None:
@@ -201,7 +227,7 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         journal.begin_plan()
         assert journal.plan_rows([url_row("https://h/a")], 0, names) == 1
         assert journal.live(0, 10) == []
-        (again,) = plan(journal, "https://h/a", redo=True)
+        (again,) = plan(journal, "https://h/a", redo="always")
         assert (again.id, again.claim) == (item.id, item.claim)
         (record,) = journal.records()
         assert (record["state"], record["outputs"], record["sha256"], record["attempts"]) == ("pending", [], None, 0)
@@ -398,6 +424,74 @@ def test_what_a_run_remembers_is_there_for_the_next(tmp_path: Path) -> None:
         journal.set_meta("summary", "two")
     with closing(Journal(tmp_path / "journal", read_only=True)) as journal:
         assert journal.meta("summary") == "two"
+
+
+def test_a_part_is_known_to_the_next_run_until_its_item_has_all_its_bytes(tmp_path: Path) -> None:
+    """`Partial` facts replace each other, survive a failure, and go with `Fetched`; their files are not swept."""
+    with closing(Journal(tmp_path / "journal")) as journal:
+        (item,) = plan(journal, "https://h/a")
+        later = a_fact(Partial, item)
+        assert isinstance(later, Partial)
+        journal.record([Partial(item=item, part=Part(name="old", bytes=1)), later])
+        assert [item_of(live).part for live in journal.live(0, 10)] == [later.part]
+        journal.record([a_fact(Failed, item)])
+        assert list(journal.parts()) == [later.part.name]
+        journal.record([a_fact(Requeued, item)])
+        assert [item_of(live).part for live in journal.live(0, 10)] == [later.part]
+        journal.record([a_fact(Fetched, item)])
+        assert [item_of(live).part for live in journal.live(0, 10)] == [None]
+        assert list(journal.parts()) == []
+
+
+def test_a_reopened_item_knows_what_is_stored_of_it(tmp_path: Path) -> None:
+    """`--overwrite changed`: pending again, with validator, sha256 and outputs, which `Unchanged` brings back whole."""
+    with closing(Journal(tmp_path / "journal")) as journal:
+        (item,) = plan(journal, "https://h/a")
+        fetched = a_fact(Fetched, item)
+        assert isinstance(fetched, Fetched)
+        journal.record([fetched, a_fact(Transformed, item), a_fact(Stored, item)])
+        before = list(journal.records())
+        (again,) = plan(journal, "https://h/a", redo="changed")
+        assert again.known == Known(validator=fetched.validator, sha256="cd", outputs=(("a.png", 7),))
+        journal.record([Unchanged(item=again, attempts=2, http_status=200)])
+        assert list(journal.records()) == before
+
+
+def test_only_what_was_stored_is_reopened(tmp_path: Path) -> None:
+    """`--overwrite changed` leaves failures and skips to `retry`."""
+    with closing(Journal(tmp_path / "journal")) as journal:
+        failed, skipped = plan(journal, "https://h/a", "https://h/b")
+        journal.record([a_fact(Failed, failed), a_fact(Skipped, skipped)])
+        assert plan(journal, "https://h/a", "https://h/b", redo="changed") == []
+
+
+def test_a_new_name_is_one_that_nobody_owns(tmp_path: Path) -> None:
+    """A name the server gives is claimed like any other: never another item's, and the item's own without end."""
+    with closing(Journal(tmp_path / "journal")) as journal:
+        first, second = plan(journal, "https://h/a", "https://h/b")
+        assert journal.rename(first, names(url_row("x/new"), 0, first.key)).claim.stem == "new"
+        assert journal.rename(first, names(url_row("x/new"), 0, first.key)).claim.stem == "new"
+        assert journal.rename(second, names(url_row("x/NEW"), 0, second.key)).claim.stem == f"NEW-{second.key[:8]}"
+        assert [item_of(live).claim.stem for live in journal.live(0, 10)] == ["new", f"NEW-{second.key[:8]}"]
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Schema 1 had no parts and no versions: its rows go on as they are."""
+    path = tmp_path / "journal"
+    with closing(Journal(path)) as journal:
+        (item, other) = plan(journal, "https://h/a", "https://h/b")
+        journal.record([a_fact(Failed, other)])
+        expected = list(journal.records())
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "DROP INDEX items_part; ALTER TABLE items DROP COLUMN part; ALTER TABLE items DROP COLUMN version;"
+            "PRAGMA user_version = 1"
+        )
+    with closing(Journal(path)) as journal:
+        assert list(journal.records()) == expected
+        journal.record([a_fact(Partial, item), a_fact(Fetched, item)])
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
 def test_requeued_bytes_are_forgotten(tmp_path: Path) -> None:

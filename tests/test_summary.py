@@ -103,7 +103,17 @@ def test_json_has_the_keys_that_users_script_against() -> None:
     assert list(shown) == [
         *("total", "succeeded", "failed", "skipped", "pending", "failures", "skips", "bytes_downloaded"),
         *("bytes_written", "duration_s", "succeeded_per_s", "attempted_per_s", "stages", "queue", "bottleneck"),
-        *("advice", "peak_rss_bytes", "versions", "new", "left_alone", "rebuilds", "interrupted"),
+        *(
+            "advice",
+            "peak_rss_bytes",
+            "versions",
+            "new",
+            "unchanged",
+            "cautions",
+            "left_alone",
+            "rebuilds",
+            "interrupted",
+        ),
     ]
     timed = {"wait_share": 0.0, "p50_s": 0.1, "p99_s": 0.2}
     assert shown["stages"] == {

@@ -13,6 +13,8 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
         lines.append(f"          downloader status {_quoted(output)} --items --state failed   tells which and why")
     if summary["skips"]:
         lines.append(f"  skipped: {_counted(summary['skips'])}")
+    if summary.get("unchanged"):
+        lines.append(f"  unchanged: {summary['unchanged']} of them have nothing new at their source")
     if summary.get("left_alone"):
         lines.append(f"  left alone: {summary['left_alone']} files not named like images (--all-files takes them)")
     if summary["pending"]:
@@ -24,6 +26,7 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     lines += [f"  {stage}" for stage in _stages(summary)]
     if summary.get("rebuilds"):
         lines.append(f"  transform processes died and were replaced {summary['rebuilds']} times")
+    lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]
     lines += [f"  advice: {advice}" for advice in summary["advice"]]
     return "\n".join(lines)
 

@@ -229,6 +229,9 @@ class Download(Section):
     ca_file: str | None = option(None, "certificates to trust instead of the usual ones", metavar="FILE")
     insecure: bool = option(False, "do not check certificates")
     client_cert: str | None = option(None, "client certificate with its key (PEM)", metavar="FILE")
+    segments: Annotated[int, Ge(1), Le(64)] = option(
+        1, "parts in which a large file is fetched at the same time", metavar="N"
+    )
     deny_private: bool = option(False, "refuse hosts on private networks, and this machine")
     opt_out: Literal["respect", "ignore"] = option("respect", "X-Robots-Tag noai, noimageai, noindex, noimageindex")
 
@@ -282,7 +285,10 @@ class Output(Section):
     name: str | None = option(
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
     )
-    overwrite: Literal["never", "always"] = option("never", "what to do with results that are already there")
+    overwrite: Literal["never", "changed", "always"] = option(
+        "never", "results that are there already: keep, ask the source whether it has changed, or make anew"
+    )
+    trust_server_names: bool = option(False, "fetch only: name files as their servers do")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,41 +2,47 @@
 
 One `Client` per thread, because the lock and the scans of a shared connection pool halve the throughput at 64 threads
 (351 against 655 URLs/s); all share one `Network`: the SSL context, which takes 15 to 100 ms to build, the name look-ups
-and the list of open sockets.
+and the list of open sockets. Requests go straight to the transport, since redirects, credentials and cookies are ours
+to decide on anyway: a quarter more URLs a second than through `httpx.Client` (604 against 754 at 8 threads, 100 KB).
 """
 
-import hashlib
-import http.cookiejar
 import logging
+import os
 import random
-import ssl
+import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import httpcore
 import httpx  # noqa: TID251 - its home
 
-from downloader import __version__
-from downloader.config.settings import Download, show_size
+from downloader.config.settings import show_size
 from downloader.download import headers, policy, resume
+from downloader.download.answer import (
+    Sums,
+    checksum_is_listed,
+    coding_of,
+    listed_checksum,
+    reply_of,
+    sent_digests,
+    server_name_of,
+    version_of,
+)
 from downloader.download.coding import decoder
-from downloader.download.dns import Resolver
-from downloader.download.net import Sockets, Watch, make_transport, ssl_context
+from downloader.download.job import Hold, Job, Later, Whole
+from downloader.download.net import Watch
+from downloader.download.network import ROBOT_NAME, Header, Network, basic_auth, read_cookies
 from downloader.download.problem import Interrupted, Problem, translated
-from downloader.download.rate import ByteRate, LeastSpeed
-from downloader.errors import ConfigError
-from downloader.model.failures import FailureKind, SkipReason, Stage
-from downloader.model.items import Failed, Fetched, Item, Skipped
-from downloader.model.urls import BadUrl, check_url, masked
-from downloader.stop import Stop
+from downloader.download.rate import LeastSpeed
+from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
+from downloader.model.items import Failed, Fetched, Item, Part, Partial, Segment, Skipped, Unchanged
+from downloader.model.urls import BadUrl, check_url, masked, origin_of
 
-ROBOT_NAME = "downloader"
-"""What X-Robots-Tag and servers know us by."""
 _BUFFER_BYTES = 256 * 1024
 """Written to disk in pieces of about this size."""
 _REFILL_BYTES = 64 * 1024
@@ -46,51 +52,8 @@ _REFILL_BYTES = 64 * 1024
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
-    """The item is to be tried again after `delay_s`."""
-
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """The host of an item asks for less: no request for so long. `shut`: longer than any item would wait."""
-
-    seconds: float
-    shut: bool
-    http_status: int
-
-
-@dataclass(slots=True, kw_only=True)
-class Job:
-    """An item on its way, over all its attempts."""
-
-    work: Item | Fetched
-    attempts: int = 0
-    spent: int = 0
-    """Attempts since the last one that brought something."""
-    source: int = 0
-    """Which of its URLs is asked: the listed one, then its mirrors."""
-    deadline_s: float = 0.0
-    """Monotonic; set with the first attempt."""
-    chain: list[str] = field(default_factory=list)
-    timings_s: dict[str, float] = field(default_factory=dict)
-    part: resume.Part = field(default_factory=resume.Part)
-    started_over: bool = False
-    hold: Hold | None = None
-
-    @property
-    def item(self) -> Item:
-        """The item itself."""
-        return self.work.item if isinstance(self.work, Fetched) else self.work
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """Where its bytes are: the listed URL, then mirrors."""
-        request = self.item.request
-        return (self.item.source, *(request.mirrors if request else ()))
+Answer = Fetched | Failed | Skipped | Unchanged | Later | None
+"""What came of an attempt. None: nothing that is to be said, since another segment speaks for the item."""
 
 
 class _OptedOut(Exception):
@@ -101,43 +64,12 @@ class _AskAgain(Exception):
     """This answer is of no use as it is, but another request of the same attempt will be."""
 
 
-class _SendOnly(http.cookiejar.DefaultCookiePolicy):
-    """Sends the user's cookies and stores none: sites are not to recognise each other's visits."""
-
-    def set_ok(self, _cookie: object, _request: object) -> bool:
-        return False
+class _InOne(Exception):
+    """The file cannot be had in segments: its server has another version now, or does not do what it promised."""
 
 
-class Network:
-    """What all clients of a run share.
-
-    Raises:
-        ConfigError: a certificate, cookie or netrc file, or a proxy, is of no use.
-    """
-
-    def __init__(self, settings: Download, stop: Stop) -> None:
-        self.settings = settings
-        self.stop = stop
-        self.resolver = Resolver()
-        self.sockets = Sockets()
-        self.rate = ByteRate(settings.limit_rate) if settings.limit_rate else None
-        try:
-            self.context: ssl.SSLContext = ssl_context(settings)
-            self.netrc = httpx.NetRCAuth(None) if settings.netrc else None
-            _cookies(settings.cookies)
-            self.transport(Watch()).close()
-        except (ValueError, OSError, http.cookiejar.LoadError) as problem:
-            raise ConfigError(str(problem)) from problem
-
-    def transport(self, watch: Watch) -> httpx.BaseTransport:
-        """A transport for one thread."""
-        return make_transport(
-            self.settings, context=self.context, resolver=self.resolver, sockets=self.sockets, watch=watch
-        )
-
-    def abort(self) -> None:
-        """End every network call of the run at once."""
-        self.sockets.abort()
+class _Over(Exception):
+    """The file this is a segment of needs no more."""
 
 
 class Client:
@@ -145,47 +77,50 @@ class Client:
 
     Args:
         network: shared by the run.
-        staging: folder for the bodies; each is written to `staging/ID.body`.
+        staging: folder for the bodies, each in a file of its own.
+        saved: hears how much of a large body is on disk for sure.
         random_share: chance in [0, 1) for the back-off.
     """
 
-    def __init__(self, network: Network, staging: str, random_share: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        network: Network,
+        staging: str,
+        saved: Callable[[Partial], None],
+        random_share: Callable[[], float] = random.random,
+    ) -> None:
         self._network = network
         self._settings = network.settings
         self._stop = network.stop
-        self._staging = staging
+        self._staging = Path(staging)
+        self._saved = saved
         self._random_share = random_share
         self._watch = Watch(stopped=network.stop.now.is_set)
-        self._http = httpx.Client(
-            transport=network.transport(self._watch),
-            timeout=httpx.Timeout(network.settings.timeout, pool=None),
-            follow_redirects=False,
-            trust_env=False,
-            cookies=_cookies(network.settings.cookies),
-            headers={
-                "User-Agent": network.settings.user_agent or f"{ROBOT_NAME}/{__version__}",
-                "Accept": "image/*, */*;q=0.5",
-                "Accept-Encoding": "identity",
-            },
-        )
+        self._transport = network.transport(self._watch)
+        self._cookies = httpx.Cookies(read_cookies(network.settings.cookies))
+        timeout_s = network.settings.timeout
+        self._extensions = {"timeout": {"connect": timeout_s, "read": timeout_s, "write": timeout_s, "pool": None}}
+        self._was_kept = False
 
     def close(self) -> None:
         """Close idle connections."""
-        self._http.close()
+        self._transport.close()
 
-    def attempt(self, job: Job) -> Fetched | Failed | Skipped | Later:
-        """Try once to get the bytes of an item; says what came of it, or when to try again.
+    def attempt(self, job: Job) -> Answer:
+        """Try once to get the bytes of an item, or of a segment of it; says what came of it.
 
         Raises:
             Interrupted: the run stops now.
             OSError: the body cannot be written.
         """
-        if not job.attempts:
-            job.deadline_s = time.monotonic() + self._settings.deadline
+        if not job.deadline_s:
+            self._begin(job)
+        if job.whole is None and job.part.segments:
+            return Later(delay_s=0.0, jobs=job.in_segments(job.part, []))
         job.attempts += 1
         job.spent += 1
         job.hold = None
-        before = job.part.bytes
+        before = self._held(job)
         try:
             check_url(job.urls[job.source])
             with translated(self._settings.deadline):
@@ -195,21 +130,50 @@ class Client:
         except _OptedOut as directive:
             message = f"the server asks robots not to use it ({directive}); --opt-out ignore takes it all the same"
             return Skipped(item=job.item, stage=Stage.DOWNLOAD, reason=SkipReason.OPT_OUT, message=message)
+        except _InOne:
+            return self._give_up_segments(job, job.source)
+        except _Over:
+            return None
+        except Interrupted:
+            self._save(job)
+            raise
         except Problem as problem:
-            if job.part.bytes - before >= _REFILL_BYTES:
+            self._save(job)
+            if self._held(job) - before >= _REFILL_BYTES:
                 job.spent = 0
             return self._after(job, problem)
 
-    def _after(self, job: Job, problem: Problem) -> Failed | Later:
+    def _begin(self, job: Job) -> None:
+        """Start the clock, and take up what an earlier run left."""
+        job.deadline_s = time.monotonic() + self._settings.deadline
+        if job.item.part and job.item.part.source < len(job.urls):
+            job.part = self._still_there(job.item.part)
+            job.source = job.part.source
+
+    def _still_there(self, part: Part) -> Part:
+        """What is left of a part on disk: all that was made sure of, or nothing."""
+        held = part.total or 0 if part.segments else part.bytes
+        try:
+            if self._path(part.name).stat().st_size < held:
+                return Part()
+        except FileNotFoundError:
+            return Part()
+        if part.segments and all(segment.at == segment.stop for segment in part.segments):
+            return replace(part, bytes=held, segments=())
+        return part
+
+    def _after(self, job: Job, problem: Problem) -> Failed | Later | None:
         """What follows a failed attempt: a mirror, a wait, or the end."""
         remaining_s = job.deadline_s - time.monotonic()
         if problem.retry_after_s is not None and problem.http_status is not None:
             shut = problem.retry_after_s > self._settings.deadline
             job.hold = Hold(seconds=problem.retry_after_s, shut=shut, http_status=problem.http_status)
         if job.source + 1 < len(job.urls):
+            if job.whole:
+                return self._give_up_segments(job, job.source + 1)
+            self._drop(job)
             job.source += 1
-            job.part = resume.Part()
-            return Later(delay_s=0.0)
+            return Later(delay_s=0.0, jobs=(job,))
         delay_s = policy.retry_delay_s(
             problem.kind,
             problem.http_status,
@@ -219,18 +183,38 @@ class Client:
             jitter=self._random_share(),
             retry_after_s=problem.retry_after_s,
         )
-        return _failed(job, problem) if delay_s is None else Later(delay_s=delay_s)
+        if delay_s is not None:
+            return Later(delay_s=delay_s, jobs=(job,))
+        if not job.ends():
+            return None
+        if not (is_transient(problem.kind, problem.http_status) and self._may_keep(job)):
+            self._drop(job)
+        return _failed(job, problem)
 
-    def _once(self, job: Job) -> Fetched:
+    def _give_up_segments(self, job: Job, source: int) -> Later | None:
+        """Fetch the whole file anew in one; only the first of its segments to say so does it."""
+        if not job.ends():
+            return None
+        self._drop(job)
+        return Later(delay_s=0.0, jobs=(job.over_again(source),))
+
+    def _once(self, job: Job) -> Fetched | Unchanged | Later | None:
         """One attempt: redirects, and what has to be asked again, included."""
+        if job.whole:
+            job.whole.attempted()
         job.chain = [job.urls[job.source]]
         stale = 0
         while True:
+            if job.whole and job.whole.over:
+                raise _Over
             try:
                 with self._response(job) as response:
-                    if response.status_code not in policy.REDIRECTS:
-                        return self._receive(job, response)
-                    self._redirect(job, response)
+                    if response.status_code in policy.REDIRECTS:
+                        self._redirect(job, response)
+                        continue
+                    return (
+                        self._receive_segment(job, job.whole, response) if job.whole else self._receive(job, response)
+                    )
             except _AskAgain:
                 continue
             except (httpcore.NetworkError, httpcore.RemoteProtocolError):
@@ -239,35 +223,60 @@ class Client:
                     raise
                 stale += 1
 
+    # -- the request -------------------------------------------------------------------------------------------------
+
     @contextmanager
     def _response(self, job: Job) -> Iterator[httpx.Response]:
         """The answer to a request for the last URL of the chain."""
-        url = job.chain[-1]
-        own = [*self._settings.header, *(job.item.request.headers if job.item.request else ())]
-        mine = [(name, value.strip()) for name, _, value in (line.partition(":") for line in own)]
-        same_origin = policy.headers_for(mine, job.chain[0], url)
-        asked = resume.range_headers(job.part, checksum_known=_listed_checksum(job.item) is not None)
         self._watch.deadline_s, self._watch.timings_s = job.deadline_s, job.timings_s
         phases = ("dns", "connect", "tls")
         spent_s = sum(job.timings_s.get(phase, 0.0) for phase in phases)
         connected = job.timings_s.get("connect")
-        started_s = time.monotonic()
-        options: dict[str, Any] = {"headers": [*same_origin, *asked]}
-        target = httpx.URL(url)
-        if target.userinfo:  # taken out of the URL: the cookie jar would take it for a part of the host
-            options["auth"] = (target.username, target.password)
-            target = target.copy_with(userinfo=b"")
-        elif self._network.netrc and policy.headers_for([("", "")], job.chain[0], url):
-            options["auth"] = self._network.netrc
         self._was_kept = False
+        request = self._request(job)
+        started_s = time.monotonic()
         try:
-            with self._http.stream("GET", target, **options) as response:
+            response = self._transport.handle_request(request)
+            try:
                 network_s = sum(job.timings_s.get(phase, 0.0) for phase in phases) - spent_s
                 job.timings_s["first_byte"] = max(time.monotonic() - started_s - network_s, 0.0)
                 yield response
+            finally:
+                response.close()
         except (httpcore.NetworkError, httpcore.RemoteProtocolError):
             self._was_kept = job.timings_s.get("connect") == connected and not self._watch.bytes_read
             raise
+
+    def _request(self, job: Job) -> httpx.Request:
+        """What is asked of the last URL of the chain, and with which credentials."""
+        first, url = job.chain[0], job.chain[-1]
+        own = [*self._settings.header, *(job.item.request.headers if job.item.request else ())]
+        mine = [(name, value.strip()) for name, _, value in (line.partition(":") for line in own)]
+        given = policy.headers_for(mine, first, url)
+        usual = self._network.headers
+        target = httpx.URL(url)
+        if target.userinfo:  # taken out of the URL: the cookie jar would take it for a part of the host
+            usual = [*usual, basic_auth(target.username, target.password)]
+            target = target.copy_with(userinfo=b"")
+        elif self._network.netrc and origin_of(first) == origin_of(url):
+            login = self._network.netrc.authenticators(target.host)
+            usual = [*usual, basic_auth(login[0], login[2])] if login and login[2] else usual
+        names = {name.lower() for name, _ in given}
+        usual = [header for header in usual if header[0].lower() not in names]
+        request = httpx.Request(
+            "GET", target, headers=[*usual, *given, *self._condition(job)], extensions=self._extensions
+        )
+        if self._cookies.jar:
+            self._cookies.set_cookie_header(request)
+        return request
+
+    def _condition(self, job: Job) -> list[Header]:
+        """The headers that ask for what is missing only, or for another version only."""
+        if job.whole:
+            return resume.segment_headers(job.whole.segment(job.index), job.whole.held().validator)
+        if job.part.bytes:
+            return resume.range_headers(job.part, checksum_known=listed_checksum(job.item) is not None)
+        return headers.unless_same(job.item.known.validator) if job.item.known and not job.source else []
 
     def _redirect(self, job: Job, response: httpx.Response) -> None:
         target = policy.follow(job.chain, response.headers.get("location"), limit=self._settings.max_redirects)
@@ -277,85 +286,111 @@ class Client:
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
-    def _receive(self, job: Job, response: httpx.Response) -> Fetched:
+    def _receive(self, job: Job, response: httpx.Response) -> Fetched | Unchanged | Later:
         """Take the body in, as far as it belongs to what we have and may be had."""
-        reply = _reply(response)
-        known = _listed_checksum(job.item)
+        if response.status_code == httpx.codes.NOT_MODIFIED and self._condition(job) and not job.part.bytes:
+            return Unchanged(item=job.item, attempts=job.attempts, http_status=response.status_code)
+        reply = reply_of(response)
+        known = listed_checksum(job.item)
         decision = resume.decide(job.part, reply, checksum_known=known is not None, started_over=job.started_over)
         match decision:
             case resume.Refuse():
-                wait_s = headers.retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
-                patient = wait_s if response.status_code in policy.SLOW_DOWN else None
-                raise Problem(decision.kind, decision.message, response.status_code, retry_after_s=patient)
+                raise self._refused(decision, response)
             case resume.StartOver():
-                job.part = resume.Part()
+                self._drop(job)
                 job.started_over = True
                 raise _AskAgain
         directives = response.headers.get_list("x-robots-tag")
         if self._settings.opt_out == "respect" and (directive := headers.opt_out(directives, ROBOT_NAME)):
+            self._drop(job)
             raise _OptedOut(directive)
         total = decision.total
         if total is not None:
             self._check_size(total)
-        at = decision.at if isinstance(decision, resume.Append) else 0
-        sums = _Sums(known, [] if at else _sent_digests(response))
+        job.server_name = server_name_of(job.chain, response)
+        sent = sent_digests(response)
+        if isinstance(decision, resume.Restart) and (jobs := self._split(job, response, decision, sent)):
+            return Later(delay_s=0.0, jobs=jobs)
+        sums = Sums(known, [] if isinstance(decision, resume.Append) else sent)
         self._write(job, response, decision, sums)
-        if total is not None and not _coding(response) and job.part.bytes != total:
+        if total is not None and not coding_of(response) and job.part.bytes != total:
             if isinstance(decision, resume.Append) and job.part.bytes == decision.stop:
                 raise _AskAgain  # a server need not send all of a range at once
             raise Problem(FailureKind.TRUNCATED, f"{job.part.bytes} of {total} bytes came", response.status_code)
+        return self._fetched(job, response, sums)
+
+    def _fetched(self, job: Job, response: httpx.Response, sums: Sums) -> Fetched | Unchanged:
+        """The fact about a complete body, if it is what it should be."""
         if wrong := sums.wrong():
-            job.part = resume.Part()
+            self._drop(job)
             raise Problem(FailureKind.CHECKSUM, f"the {wrong} of the body is not what it should be")
+        if job.item.known and job.item.known.sha256 == sums.sha256():
+            self._drop(job)
+            return Unchanged(item=job.item, attempts=job.attempts, http_status=response.status_code)
+        # The answer that says that nothing is missing speaks of itself in its headers.
+        media_type = headers.media_type(response.headers.get("content-type")) if response.is_success else None
         return Fetched(
             item=job.item,
-            path=self._path(job),
+            path=str(self._path(job.part.name)),
             bytes=job.part.bytes,
             staged=True,
             sha256=sums.sha256(),
-            media_type=reply.media_type,
+            media_type=media_type,
             final_url=masked(job.chain[-1]),
             http_status=response.status_code,
             attempts=job.attempts,
+            validator=job.part.validator,
             timings_s=job.timings_s,
         )
 
-    def _path(self, job: Job) -> str:
-        return f"{self._staging}/{job.item.id}.body"
+    @staticmethod
+    def _refused(decision: resume.Refuse, response: httpx.Response) -> Problem:
+        wait_s = headers.retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
+        patient = wait_s if response.status_code in policy.SLOW_DOWN else None
+        return Problem(decision.kind, decision.message, response.status_code, retry_after_s=patient)
 
-    def _write(self, job: Job, response: httpx.Response, decision: resume.Decision, sums: "_Sums") -> None:
+    def _write(self, job: Job, response: httpx.Response, decision: resume.Decision, sums: Sums) -> None:
         """Body to file; `job.part` says afterwards how far we are, also where it breaks off."""
-        path = Path(self._path(job))
-        started_s = time.monotonic()
-        coded = _coding(response)
         if isinstance(decision, resume.Complete):
-            with path.open("rb") as body:
+            with self._path(job.part.name).open("rb") as body:
                 sums.take_in(body)
             return
+        started_s = time.monotonic()
         at = decision.at if isinstance(decision, resume.Append) else 0
-        # A body with a coding on has no place to be gone on with; nor has one whose server ignores ranges.
-        version = _version(response) if not coded else headers.Validator()
+        coded = coding_of(response)
+        if not at:
+            self._drop(job)
+            job.part = Part(name=_new_name(job.item), validator=version_of(response), source=job.source)
+        part = replace(job.part, total=getattr(decision, "total", None))
+        checkpoints = resume.Checkpoints(at, started_s)
         size = at
         try:
-            with path.open("r+b" if at else "wb", buffering=_BUFFER_BYTES) as body:
+            with self._path(part.name).open("r+b" if at else "xb", buffering=_BUFFER_BYTES) as body:
                 if at:
-                    sums.take_in(body)
+                    sums.take_in(body, at)
                     body.truncate(at)
                 for data in self._chunks(response, coded):
                     size += len(data)
                     self._check_size(size)
                     sums.update(data)
                     body.write(data)
+                    if checkpoints.due(size, time.monotonic()):
+                        body.flush()
+                        job.part = replace(part, bytes=size)
+                        self._save(job)
+        except BaseException:
+            size = 0 if coded else size  # what came decoded cannot be gone on with
+            raise
         finally:
-            total = getattr(decision, "total", None)
-            job.part = resume.Part(bytes=size, total=total, validator=version)
+            job.part = replace(part, bytes=size)
             job.timings_s["body"] = job.timings_s.get("body", 0.0) + time.monotonic() - started_s
 
     def _chunks(self, response: httpx.Response, coded: str) -> Iterator[bytes]:
         """The body piece by piece, decoded, no faster and no slower than allowed."""
-        undo = decoder(coded, self._settings.max_size)
+        undo = decoder(coded, self._settings.max_size) if coded else None
         speed = LeastSpeed(self._settings.min_speed, time.monotonic())
-        for chunk in response.iter_raw():
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        for chunk in response.stream:
             if self._stop.now.is_set():
                 raise Interrupted
             if speed.too_slow(len(chunk), time.monotonic()):
@@ -365,11 +400,11 @@ class Client:
                 delay_s = self._network.rate.delay_s(len(chunk), time.monotonic())
                 self._stop.now.wait(delay_s)
                 speed.waited(delay_s)
-            if coded:
+            if undo:
                 yield from undo.decode(chunk)
             else:
                 yield chunk
-        if coded:
+        if undo:
             undo.finish()
 
     def _check_size(self, size_bytes: int) -> None:
@@ -377,90 +412,123 @@ class Client:
         if limit is not None and size_bytes > limit:
             raise Problem(FailureKind.TOO_LARGE, f"larger than --max-size {show_size(limit)}")
 
+    # -- segments ----------------------------------------------------------------------------------------------------
 
-class _Sums:
-    """Hashes of a body, taken as it comes: its sha256, and whatever it can be held against."""
+    def _split(
+        self, job: Job, response: httpx.Response, decision: resume.Restart, sent: list[headers.Checksum]
+    ) -> tuple[Job, ...]:
+        """The jobs of a file that is to be fetched in segments; none where it is fetched in one."""
+        if job.in_one or coding_of(response):
+            return ()
+        version = version_of(response)
+        accepted = response.headers.get("accept-ranges")
+        segments = resume.split(decision.total, accepted, version, self._settings.segments)
+        if not segments:
+            return ()
+        self._drop(job)
+        part = Part(
+            name=_new_name(job.item), total=decision.total, validator=version, source=job.source, segments=segments
+        )
+        with self._path(part.name).open("xb") as body:
+            body.truncate(segments[-1].stop)
+        return job.in_segments(part, sent)
 
-    def __init__(self, listed: headers.Checksum | None, sent: list[headers.Checksum]) -> None:
-        self._expected = [*([listed] if listed else []), *sent[:1]]
-        names = {"sha256", *(checksum.name for checksum in self._expected)}
-        self._hashes = {name: hashlib.new(name) for name in names}
+    def _receive_segment(self, job: Job, whole: Whole, response: httpx.Response) -> Fetched | Unchanged | None:
+        """Take in what is missing of a segment; whoever brings the last of them speaks for the item."""
+        segment, held = whole.segment(job.index), whole.held()
+        assert held.total is not None
+        match resume.decide_segment(segment, held.total, held.validator, reply_of(response)):
+            case resume.Refuse() as refusal:
+                raise self._refused(refusal, response)
+            case resume.StartOver():
+                raise _InOne
+            case resume.Append() as decision:
+                self._write_segment(job, whole, response, segment)
+        at = whole.segment(job.index).at
+        if at < segment.stop:
+            if at == decision.stop:
+                raise _AskAgain  # a server need not send all of a range at once
+            raise Problem(FailureKind.TRUNCATED, f"a segment ended {segment.stop - at} bytes early")
+        if not whole.end(complete=True):
+            return None
+        sums = Sums(listed_checksum(job.item), whole.sent)
+        with self._path(held.name).open("rb") as body:
+            sums.take_in(body)
+        job.timings_s["body"] = time.monotonic() - whole.started_s
+        # From here on it is a file like any other, and this job alone speaks for it.
+        job.whole, job.attempts, job.part = None, whole.attempts, replace(held, bytes=held.total, segments=())
+        return self._fetched(job, response, sums)
 
-    def update(self, data: bytes) -> None:
-        for digest in self._hashes.values():
-            digest.update(data)
+    def _write_segment(self, job: Job, whole: Whole, response: httpx.Response, segment: Segment) -> None:
+        """Body to its place in the file, not a byte beyond the segment; `whole` knows how far we are."""
+        at = segment.at
+        checkpoints = resume.Checkpoints(at, time.monotonic())
+        with self._open_whole(whole) as body:
+            body.seek(at)
+            for data in self._chunks(response, ""):
+                if whole.over:
+                    raise _Over
+                body.write(data[: segment.stop - at])
+                at = min(at + len(data), segment.stop)
+                whole.advance(job.index, at)
+                if at == segment.stop:
+                    return
+                if checkpoints.due(at, time.monotonic()):
+                    self._save(job)
 
-    def take_in(self, body: BinaryIO) -> None:
-        """Hash what is in a file already, and stand at its end."""
-        while data := body.read(_BUFFER_BYTES):
-            self.update(data)
+    def _open_whole(self, whole: Whole) -> BinaryIO:
+        try:
+            return self._path(whole.name).open("r+b", buffering=0)
+        except FileNotFoundError:
+            if whole.over:  # and whoever ended it has removed it
+                raise _Over from None
+            raise
 
-    def sha256(self) -> str:
-        return self._hashes["sha256"].hexdigest()
+    # -- what there is of an item ------------------------------------------------------------------------------------
 
-    def wrong(self) -> str | None:
-        """The algorithm of the first checksum that does not hold."""
-        for checksum in self._expected:
-            if self._hashes[checksum.name].digest() != checksum.digest:
-                return checksum.name
-        return None
+    def _path(self, name: str) -> Path:
+        return self._staging / name
 
+    def _held(self, job: Job) -> int:
+        """Bytes that this job has so far."""
+        return job.whole.segment(job.index).at if job.whole else job.part.bytes
 
-def _listed_checksum(item: Item) -> headers.Checksum | None:
-    """The checksum that the list gives; a bad one was refused when the list was read."""
-    if item.request is None or item.request.checksum is None:
-        return None
-    try:
-        return headers.parse_checksum(item.request.checksum)
-    except ValueError as problem:
-        raise Problem(FailureKind.CHECKSUM, f"the checksum in the list cannot be used: {problem}", final=True) from None
+    def _may_keep(self, job: Job) -> bool:
+        """Whether what there is of an item is of use to a later run."""
+        part = job.whole.held() if job.whole else job.part
+        if not resume.worth_keeping(part):
+            return False
+        return bool(part.segments) or resume.may_resume(part, checksum_known=checksum_is_listed(job.item))
 
+    def _save(self, job: Job) -> None:
+        """Make what there is of an item durable, and only then say so."""
+        if job.whole is None:
+            if self._may_keep(job):
+                self._sync(job.part.name)
+                self._saved(Partial(item=job.item, part=job.part))
+            return
+        with job.whole.while_open() as is_open:
+            if is_open and self._may_keep(job):
+                part = job.whole.held()  # before the sync, which is for the bytes of all its segments
+                self._sync(part.name)
+                self._saved(Partial(item=job.item, part=part))
 
-def _sent_digests(response: httpx.Response) -> list[headers.Checksum]:
-    """What the server says of the body; it speaks of the coded bytes, so a coded body is not held against it."""
-    if _coding(response):
-        return []
-    get = response.headers.get
-    return headers.digests(get("repr-digest"), get("digest"), get("content-md5"))
+    def _sync(self, name: str) -> None:
+        handle = os.open(self._path(name), os.O_RDONLY)
+        try:
+            getattr(os, "fdatasync", os.fsync)(handle)  # no fdatasync on macOS
+        finally:
+            os.close(handle)
 
+    def _drop(self, job: Job) -> None:
+        """Forget what there is of an item. Its name is not used again: the journal may still speak of it."""
+        self._unlink(job.whole.name if job.whole else job.part.name)
+        job.part = Part()
 
-def _coding(response: httpx.Response) -> str:
-    """The content coding; empty for none."""
-    text = str(response.headers.get("content-encoding", "")).strip().lower()
-    return "" if text == "identity" else text
-
-
-def _version(response: httpx.Response) -> headers.Validator:
-    get = response.headers.get
-    return headers.validator(get("etag"), get("last-modified"), get("date"))
-
-
-def _reply(response: httpx.Response) -> resume.Reply:
-    length = headers.content_length(response.headers.get_list("content-length"))
-    if length == "conflict":
-        raise Problem(FailureKind.PROTOCOL, "the server says two different lengths", response.status_code)
-    return resume.Reply(
-        status=response.status_code,
-        content_range=headers.content_range(response.headers.get("content-range")),
-        content_length=None if _coding(response) else length,
-        media_type=headers.media_type(response.headers.get("content-type")),
-        validator=_version(response),
-    )
-
-
-def _cookies(path: str | None) -> http.cookiejar.CookieJar:
-    if path is None:
-        return http.cookiejar.CookieJar(_SendOnly())
-    jar = http.cookiejar.MozillaCookieJar(path, policy=_SendOnly())
-    try:
-        jar.load(ignore_discard=True, ignore_expires=True)
-    except (OSError, UnicodeDecodeError) as problem:  # LoadError is an OSError as well
-        said = getattr(problem, "strerror", None) or "not a cookie file in Netscape format"
-        raise ValueError(f"--cookies {path}: {said}") from None
-    for cookie in jar:
-        if cookie.expires == 0:  # how the format writes "until the browser closes", and Python reads "expired in 1970"
-            cookie.expires = None
-    return jar
+    def _unlink(self, name: str) -> None:
+        if name:
+            with suppress(FileNotFoundError):
+                self._path(name).unlink()
 
 
 def _failed(job: Job, problem: Problem) -> Failed:
@@ -470,7 +538,12 @@ def _failed(job: Job, problem: Problem) -> Failed:
         kind=problem.kind,
         message=problem.message,
         http_status=problem.http_status,
-        attempts=job.attempts,
+        attempts=job.whole.attempts if job.whole else job.attempts,
         final_url=masked(job.chain[-1]) if job.chain else None,
         timings_s=job.timings_s,
     )
+
+
+def _new_name(item: Item) -> str:
+    """A name for a staged file that no earlier file of this item had."""
+    return f"{item.id}.{secrets.token_hex(4)}.body"

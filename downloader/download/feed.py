@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from downloader.download.agenda import Agenda, Wait
-from downloader.download.client import Hold, Job
+from downloader.download.job import Hold, Job, Later
 from downloader.model.items import Fetched, Item, Origin
 from downloader.model.urls import host_of
 from downloader.stop import Stop
@@ -87,13 +87,14 @@ class Feed:
             self._agenda.done(turn.host, time.monotonic())
             self._changed.notify()
 
-    def again(self, turn: Turn, after_s: float) -> None:
-        """The item of this turn is to be tried again after a while; no thread waits for it."""
+    def again(self, turn: Turn, later: Later) -> None:
+        """The item of this turn is to be taken up again after a while; no thread waits for it."""
         with self._changed:
             now_s = time.monotonic()
-            self._agenda.again(turn.host, turn.job, now_s, after_s)
+            for job in later.jobs:
+                self._agenda.again(turn.host, job, now_s, later.delay_s)
             self._agenda.done(turn.host, now_s)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def hold(self, host: str, hold: Hold) -> None:
         """The host asked for less: pause it, and ask it for half as many at a time from then on.

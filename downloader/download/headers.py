@@ -7,6 +7,7 @@ RFC 9110 unless another document is named; numbers are bytes or seconds.
     retry_after_s                                how long to leave the server alone
     content_length, content_range, media_type    what is coming
     validator, if_range, same_representation     which version of a thing it is
+    unless_same                                  asking for another version only
     digests, parse_checksum                      what the whole of it must hash to
     disposition_name                             what the server would call it
     opt_out                                      whether its owner wants it left alone
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from downloader.model.items import Validator
 
 Raw = bytes | str
 """A field value as it came in; bytes are preferred, since text may have been decoded by a guess."""
@@ -174,24 +177,6 @@ _SETTLED = timedelta(seconds=60)
 difference" between two clocks; 60 s is what its predecessor asked for (RFC 7232, 2.2.2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validator:
-    """Which version of a thing a server sent (8.8).
-
-    `etag` is as sent, quotes, `W/` and all. `last_modified` is an IMF-fixdate as sent; `settled` says that it lay far
-    enough in the past to tell versions apart byte for byte.
-    """
-
-    etag: str | None = None
-    last_modified: str | None = None
-    settled: bool = False
-
-    @property
-    def weak(self) -> bool:
-        """Whether the tag tells versions apart by meaning only, not byte for byte (8.8.1)."""
-        return self.etag is not None and self.etag.startswith("W/")
-
-
 def validator(etag: Raw | None, last_modified: Raw | None, date: Raw | None) -> Validator:
     """The validator in the fields ETag, Last-Modified and Date of one reply."""
     tag, modified_text = _text(etag), _text(last_modified)
@@ -208,6 +193,13 @@ def if_range(known: Validator) -> str | None:
     if known.etag is not None:
         return None if known.weak else known.etag
     return known.last_modified if known.settled else None
+
+
+def unless_same(known: Validator) -> list[tuple[str, str]]:
+    """The headers that ask for a thing unless it is the known version (13.1.2, 13.1.3): a 304 says that it is."""
+    tag = [("If-None-Match", known.etag)] if known.etag else []
+    date = [("If-Modified-Since", known.last_modified)] if known.last_modified else []
+    return tag + date
 
 
 def same_representation(old: Validator, new: Validator) -> bool:

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import Failed, Fetched, Item
+from downloader.model.items import Failed, Fetched, Item, Unchanged, Validator
 
 _CHUNK_BYTES = 1024 * 1024
 
 
-def open_local(item: Item) -> Fetched | Failed:
-    """A local file as fetched bytes; their sha256 is left to whoever reads them."""
+def open_local(item: Item) -> Fetched | Unchanged | Failed:
+    """A local file as fetched bytes; their sha256 is left to whoever reads them.
+
+    Its size and time of change tell versions apart.
+    """
     try:
         # Opened first, so that what may not be read is `permission`, whatever it is; non-blocking, for named pipes.
         handle = os.open(item.source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -29,17 +32,20 @@ def open_local(item: Item) -> Fetched | Failed:
         return _failed(item, FailureKind.NOT_FOUND, f"cannot be opened: {getattr(problem, 'strerror', problem)}")
     if not stat.S_ISREG(status.st_mode):
         return _failed(item, FailureKind.NOT_FOUND, "not a regular file")
-    return Fetched(item=item, path=item.source, bytes=status.st_size, staged=False, attempts=1)
+    version = Validator(etag=f'"{status.st_size:x}-{status.st_mtime_ns:x}"')
+    if item.known and item.known.validator == version:
+        return Unchanged(item=item)
+    return Fetched(item=item, path=item.source, bytes=status.st_size, staged=False, attempts=1, validator=version)
 
 
-def copy_local(item: Item, staging: str) -> Fetched | Failed:
+def copy_local(item: Item, staging: str) -> Fetched | Unchanged | Failed:
     """A copy of a local file, for `fetch`, whose results are the bytes themselves.
 
     Raises:
         OSError: the copy cannot be written.
     """
     fact = open_local(item)
-    if isinstance(fact, Failed):
+    if not isinstance(fact, Fetched):
         return fact
     path = f"{staging}/{item.id}.body"
     digest = hashlib.sha256()

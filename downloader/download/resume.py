@@ -2,8 +2,10 @@
 
     range_headers(part)              what to ask for, having a part
     decide(part, reply)              what to do with the answer: one of the five decisions
-    may_split(total, ...)            the ranges of a file that is fetched in segments
+    split(total, ...)                the segments of a file that is fetched in several
+    segment_headers, decide_segment  the same two for a segment
     fit(start, total, known, reply)  whether a 206 is what was asked for, of a part or of a segment
+    worth_keeping(part)              whether a part is kept for another run
 
 Bytes of two versions are never joined. A part is gone on with where a strong validator vouches for it (RFC 9110, 8.8.1;
 sent as If-Range, 13.1.5), or a checksum will find out at the end. What the server then sends is taken only where it
@@ -18,7 +20,6 @@ from downloader.download.headers import (
     ContentRange,
     Raw,
     Unsatisfied,
-    Validator,
     accepts_ranges,
     contradicts,
     if_range,
@@ -26,18 +27,13 @@ from downloader.download.headers import (
 )
 from downloader.download.policy import status_text
 from downloader.model.failures import FailureKind
+from downloader.model.items import Part, Segment, Validator
 
 SMALLEST_SEGMENT_BYTES: Final = 4 * 1024**2
 """A segment shorter than this costs more in requests than it gains."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What we have: the first `bytes` of a thing of `total` bytes (None: not known), and the version it was."""
-
-    bytes: int = 0
-    total: int | None = None
-    validator: Validator = field(default_factory=Validator)
+_CHECKPOINT_S: Final = 2.0
+KEPT_FROM_BYTES: Final = 1024**2
+"""A part shorter than this is fetched again sooner than it is looked after: a second on a line of 8 Mbit/s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,19 +154,70 @@ def fit(start: int, total: int | None, known: Validator, reply: Reply) -> Append
     return Append(at=start, stop=sent.stop, total=sent.total)
 
 
-def may_split(total: int | None, accept_ranges: Raw | None, known: Validator, segments: int) -> list[range]:
-    """The ranges of a file fetched in segments, in order, each of `SMALLEST_SEGMENT_BYTES` or more.
+def split(total: int | None, accept_ranges: Raw | None, known: Validator, segments: int) -> tuple[Segment, ...]:
+    """The segments of a file, in order, each of `SMALLEST_SEGMENT_BYTES` or more, nothing of them there yet.
 
     Empty where it is not to be split: the server does not promise ranges (14.3), nothing vouches that all of them will
     be of one version, or the file is too small for two.
     """
     if total is None or not accepts_ranges(accept_ranges) or if_range(known) is None:
-        return []
+        return ()
     count = min(segments, total // SMALLEST_SEGMENT_BYTES)
     if count < 2:  # noqa: PLR2004 - one segment is no split
-        return []
+        return ()
     edges = [total * index // count for index in range(count + 1)]
-    return [range(start, stop) for start, stop in pairwise(edges)]
+    return tuple(Segment(start=start, at=start, stop=stop) for start, stop in pairwise(edges))
+
+
+def segment_headers(segment: Segment, known: Validator) -> list[tuple[str, str]]:
+    """The headers that ask for the rest of a segment (14.2) of the known version, which must be a strong one."""
+    condition = if_range(known)
+    if condition is None:
+        raise ValueError("only a strong validator holds segments together")
+    return [
+        ("Range", f"bytes={segment.at}-{segment.stop - 1}"),
+        ("If-Range", condition),
+        ("Cache-Control", "no-transform"),
+    ]
+
+
+def decide_segment(segment: Segment, total: int, known: Validator, reply: Reply) -> Append | StartOver | Refuse:
+    """What to do with the answer to a request that carried `segment_headers(segment, known)`.
+
+    `StartOver` is meant for the whole file, without segments: the server has another version now, or does not do what
+    it promised. What comes behind the segment's end is not ours to write, though a server may send it.
+    """
+    match reply.status:
+        case 206:
+            return fit(segment.at, total, known, reply)
+        case 200 | 203 | 416:
+            return StartOver(why="it has changed on the server, or ranges are not served after all")
+    return Refuse(kind=FailureKind.HTTP_STATUS, message=f"the server answered {status_text(reply.status)}")
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """When a body on its way is to be made durable.
+
+    At most every two seconds, and not for less than is worth keeping: so a run that is killed loses at most two seconds
+    of a body, or a megabyte, and short bodies cost nothing. `size` in bytes; times are monotonic.
+    """
+
+    size: int
+    at_s: float
+
+    def due(self, size: int, now_s: float) -> bool:
+        """Whether now is the time, with `size` bytes written; if so, it counts as done."""
+        if size - self.size < KEPT_FROM_BYTES or now_s - self.at_s < _CHECKPOINT_S:
+            return False
+        self.size, self.at_s = size, now_s
+        return True
+
+
+def worth_keeping(part: Part) -> bool:
+    """Whether a part saves a later run more than it costs to keep."""
+    held_bytes = sum(segment.at - segment.start for segment in part.segments) or part.bytes
+    return held_bytes >= KEPT_FROM_BYTES
 
 
 def _whole(part: Part, reply: Reply, *, asked: bool) -> Restart:

@@ -3,21 +3,26 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from downloader.config.settings import Settings
-from downloader.download.client import Client, Hold, Job, Later, Network
+from downloader.download.client import Answer, Client
 from downloader.download.feed import Feed, Turn
+from downloader.download.job import Hold, Job, Later
 from downloader.download.local import copy_local, open_local
+from downloader.download.network import Network
 from downloader.download.problem import Interrupted
 from downloader.errors import OutputError
 from downloader.meters import Meter
 from downloader.model.failures import FailureKind, SkipReason, Stage
-from downloader.model.items import Failed, Fetched, Item, Origin, Skipped
+from downloader.model.items import Failed, Fetched, Item, Known, Origin, Partial, Skipped, Unchanged
 from downloader.stop import Stop
 
-Tell = Callable[[Fetched | Failed | Skipped], None]
+Tell = Callable[[Partial | Fetched | Unchanged | Failed | Skipped], None]
 HandOn = Callable[[Fetched], bool]
 AlreadyThere = Callable[[Item], str | None]
+StillThere = Callable[[Known], bool]
+Rename = Callable[[Item, str], Item]
 
 
 class DownloadStage:
@@ -28,6 +33,8 @@ class DownloadStage:
         staging: folder for downloaded bodies.
         feed: where items come from.
         already_there: the output that an item would overwrite, if there is one that is not ours.
+        still_there: whether what an earlier run stored of an item is still there.
+        rename: gives an item the name that its server has for it; None where names come from the list.
         tell: hears every fact, before `hand_on` passes the file to the next stage.
         hand_on: blocks while the next stage is full; false where the run stops.
         stop: ends the stage early.
@@ -41,6 +48,8 @@ class DownloadStage:
         feed: Feed,
         *,
         already_there: AlreadyThere,
+        still_there: StillThere,
+        rename: Rename | None,
         tell: Tell,
         hand_on: HandOn,
         stop: Stop,
@@ -50,6 +59,8 @@ class DownloadStage:
         self._staging = staging
         self._feed = feed
         self._already_there = already_there
+        self._still_there = still_there
+        self._rename = rename
         self._tell = tell
         self._hand_on = hand_on
         self._stop = stop
@@ -69,7 +80,7 @@ class DownloadStage:
         self._network.abort()
 
     def _loop(self) -> None:
-        client = Client(self._network, self._staging)
+        client = Client(self._network, self._staging, self._tell)
         try:
             while (turn := self._feed.take()) is not None:
                 self._one(client, turn)
@@ -87,41 +98,49 @@ class DownloadStage:
             client.close()
 
     def _one(self, client: Client, turn: Turn) -> None:
-        fact = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(client, turn)
-        if isinstance(fact, Later):
-            self._feed.again(turn, fact.delay_s)
+        answer = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(client, turn)
+        if isinstance(answer, Later):
+            self._feed.again(turn, answer)
             return
         self._feed.done(turn)
-        if fact is not turn.job.work:
-            self._tell(fact)
-        if isinstance(fact, Fetched):
-            self._hand_on(fact)
+        if answer is None:
+            return
+        if answer is not turn.job.work:
+            self._tell(answer)
+        if isinstance(answer, Fetched):
+            self._hand_on(answer)
 
-    def _fetch(self, client: Client, turn: Turn) -> Fetched | Failed | Skipped | Later:
-        item = turn.job.item
-        if path := self._already_there(item):
+    def _fetch(self, client: Client, turn: Turn) -> Answer:
+        job, item = turn.job, turn.job.item
+        if not job.attempts and job.whole is None and (path := self._already_there(item)):
             message = f"{path} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
         if hold := self._feed.shut(turn.host):
-            return _shut_out(turn.job, hold)
+            return _shut_out(job, hold) if job.ends() else None
+        if item.known and not self._still_there(item.known):
+            job.work = item = replace(item, known=None)
         started = time.monotonic()
-        fact = _attempt(client, turn.job) if item.origin is Origin.URL else self._take_local(item)
+        answer = _attempt(client, job) if item.origin is Origin.URL else self._take_local(item)
         self._meter.worked(time.monotonic() - started)
-        if turn.job.hold is not None:
-            self._feed.hold(turn.host, turn.job.hold)
-        return fact
+        if job.hold is not None:
+            self._feed.hold(turn.host, job.hold)
+        if isinstance(answer, Fetched) and self._rename and job.server_name:
+            return replace(answer, item=self._rename(item, job.server_name))
+        return answer
 
-    def _take_local(self, item: Item) -> Fetched | Failed:
+    def _take_local(self, item: Item) -> Fetched | Unchanged | Failed:
         return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)
 
 
-def _attempt(client: Client, job: Job) -> Fetched | Failed | Skipped | Later:
+def _attempt(client: Client, job: Job) -> Answer:
     """An attempt in which a defect of ours, found by whatever a server sent, costs one item and is named."""
     try:
         return client.attempt(job)
     except (Interrupted, OSError):
         raise
     except Exception as problem:  # noqa: BLE001 - see above
+        if not job.ends():
+            return None
         message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
         return Failed(
             item=job.item,

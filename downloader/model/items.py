@@ -1,6 +1,8 @@
 """The nouns that stages hand to each other: an item, and the facts learned about it.
 
     Row -> Item -> Fetched -> Transformed -> Stored        or, at any point, Failed or Skipped
+            Partial                                        some of the bytes are there already
+            Unchanged                                      what an earlier run stored is still what the source has
 
 Every fact holds its item and what one stage learned. Facts are values: they cross threads and processes, and a bad URL
 or a broken image is one of them (`Failed`), never an exception. Sizes are in bytes, times in seconds, sides in pixels.
@@ -66,11 +68,67 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Validator:
+    """Which version of a thing a server sent (RFC 9110, 8.8).
+
+    `etag` is as sent, quotes, `W/` and all. `last_modified` is an IMF-fixdate as sent; `settled` says that it lay far
+    enough in the past to tell versions apart byte for byte.
+    """
+
+    etag: str | None = None
+    last_modified: str | None = None
+    settled: bool = False
+
+    @property
+    def weak(self) -> bool:
+        """Whether the tag tells versions apart by meaning only, not byte for byte (8.8.1)."""
+        return self.etag is not None and self.etag.startswith("W/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One range of a file that is fetched in several: from `start` to before `stop`, and there up to before `at`."""
+
+    start: int
+    at: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What there is of a thing of `total` bytes (None: not known): the first `bytes`, or some of each of `segments`.
+
+    `name` is the file it lies in, within the staging folder; no other part ever gets the same name. `validator` is the
+    version it is a part of, and `source` the number of the item's URL it came from.
+    """
+
+    name: str = ""
+    bytes: int = 0
+    total: int | None = None
+    validator: Validator = field(default_factory=Validator)
+    source: int = 0
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What an earlier run stored of an item that may have changed since.
+
+    `sha256` is that of the source's bytes, `outputs` the path (relative to the output folder) and size of each result.
+    """
+
+    validator: Validator
+    sha256: str | None
+    outputs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One row of the plan.
 
     `id` is its number in the journal, `key` the hex sha256 of its source and occurrence, `renewed` is true where an
-    earlier run on the same output planned it already (its output name is ours to replace).
+    earlier run on the same output planned it already (its output name is ours to replace). `part` and `known` are what
+    earlier runs left.
     """
 
     id: int
@@ -80,6 +138,16 @@ class Item:
     claim: Claim
     renewed: bool = False
     request: Request | None = None
+    part: Part | None = None
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """So much of an item is on disk for sure, should this run end now."""
+
+    item: Item
+    part: Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +156,7 @@ class Fetched:
 
     `staged` tells our own copy (deleted once the item is done) from a user's file, which is only ever read.
     `sha256` of the bytes is None where nobody has read them yet (local files: the transform reads them anyway).
+    `validator` tells whether the source has another version later.
     """
 
     item: Item
@@ -99,6 +168,7 @@ class Fetched:
     final_url: str | None = None
     http_status: int | None = None
     attempts: int = 0
+    validator: Validator = field(default_factory=Validator)
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -183,5 +253,21 @@ class Requeued:
     item: Item
 
 
-Outcome = Stored | Failed | Skipped
-Fact = Fetched | Transformed | Outcome | Requeued
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """The source of a stored item is to be asked whether it has another version now; until then its results stand."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """The source has what was stored already, so the results stand."""
+
+    item: Item
+    attempts: int = 1
+    http_status: int | None = None
+
+
+Outcome = Stored | Unchanged | Failed | Skipped
+Fact = Partial | Fetched | Transformed | Outcome | Requeued | Reopened

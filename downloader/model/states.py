@@ -8,7 +8,17 @@ it, and `after_crash` says what is done again.
 from enum import StrEnum
 
 from downloader.errors import IllegalTransition
-from downloader.model.items import Failed, Fetched, Requeued, Skipped, Stored, Transformed
+from downloader.model.items import (
+    Failed,
+    Fetched,
+    Partial,
+    Reopened,
+    Requeued,
+    Skipped,
+    Stored,
+    Transformed,
+    Unchanged,
+)
 
 
 class State(StrEnum):
@@ -23,7 +33,13 @@ class State(StrEnum):
 
 
 TRANSITIONS: dict[State, dict[type, State]] = {
-    State.PENDING: {Fetched: State.FETCHED, Failed: State.FAILED, Skipped: State.SKIPPED},
+    State.PENDING: {
+        Partial: State.PENDING,  # and more is known than before
+        Fetched: State.FETCHED,
+        Unchanged: State.STORED,  # reopened before
+        Failed: State.FAILED,
+        Skipped: State.SKIPPED,
+    },
     State.FETCHED: {
         Transformed: State.TRANSFORMED,
         Stored: State.STORED,  # `fetch` keeps the bytes as they came: there is nothing to transform
@@ -33,7 +49,7 @@ TRANSITIONS: dict[State, dict[type, State]] = {
     },
     State.TRANSFORMED: {Stored: State.STORED, Failed: State.FAILED},
     # Terminal: only the wish to do it again leads out.
-    State.STORED: {Requeued: State.PENDING},
+    State.STORED: {Requeued: State.PENDING, Reopened: State.PENDING},
     State.FAILED: {Requeued: State.PENDING},
     State.SKIPPED: {Requeued: State.PENDING},
 }

@@ -1,7 +1,7 @@
 """What can be told from the text of a URL alone. Pure."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_URL = 64 * 1024
@@ -46,6 +46,12 @@ def host_of(url: str) -> str:
     """
     match = _AUTHORITY.match(url)
     return match[1].rpartition("@")[2].lower() if match else ""
+
+
+def last_segment(url: str) -> str | None:
+    """The last part of the path, decoded, with separators in it made harmless; None where the path has none."""
+    segment = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    return re.sub(r"[/\\]", "_", segment) or None
 
 
 _SECRET_VALUE = re.compile(

@@ -56,6 +56,10 @@ class Summary:
     versions: Mapping[str, str] = field(default_factory=dict)
     new: int = 0
     """Items that got their outcome in this run."""
+    unchanged: int = 0
+    """Those of them whose source had nothing new."""
+    cautions: Sequence[str] = ()
+    """What the user should know of how the run was done."""
     left_alone: int = 0
     """Files of input folders that were not images by their names."""
     rebuilds: int = 0
@@ -87,6 +91,8 @@ class Summary:
             "peak_rss_bytes": {"parent": self.peak_rss_parent_bytes, "worker_max": self.peak_rss_worker_bytes},
             "versions": dict(self.versions),
             "new": self.new,
+            "unchanged": self.unchanged,
+            "cautions": list(self.cautions),
             "left_alone": self.left_alone,
             "rebuilds": self.rebuilds,
             "interrupted": self.interrupted,

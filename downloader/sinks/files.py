@@ -8,12 +8,13 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from downloader.errors import OutputError
 from downloader.model.failures import FailureKind, SkipReason, Stage
-from downloader.model.items import Failed, Fetched, Item, Output, Rendition, Skipped, Stored, Transformed
+from downloader.model.items import Failed, Fetched, Item, Known, Output, Rendition, Skipped, Stored, Transformed
 from downloader.sinks import layout
 
 _SYNC_THREADS = 8
@@ -60,6 +61,20 @@ class FilesSink:
                 if os.path.lexists(self._root / path):
                     return path
         return None
+
+    def still_there(self, known: Known) -> bool:
+        """Whether every output of an earlier run is there, with the size it had."""
+        try:
+            return all(os.stat(self._root / path).st_size == size for path, size in known.outputs)  # noqa: PTH116 - as plain as can be
+        except OSError:
+            return False
+
+    def clear(self, stored: Stored) -> None:
+        """Remove outputs of an earlier run that have another name now."""
+        before = {path for path, _ in stored.item.known.outputs} if stored.item.known else set()
+        for path in before - {output.path for output in stored.outputs}:
+            with suppress(FileNotFoundError):
+                os.unlink(self._root / path)  # noqa: PTH108 - as plain as can be
 
     def store(self, facts: Sequence[Transformed | Fetched]) -> list[Stored | Failed | Skipped]:
         """Store the files of a batch durably; one outcome for each fact, in order.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from downloader.model.failures import Stage
-from downloader.model.items import Fact, Failed, Fetched, Item, Origin, Skipped, Stored, Transformed
+from downloader.model.items import Fact, Failed, Fetched, Item, Origin, Skipped, Stored, Transformed, Unchanged
 from downloader.sinks.files import FilesSink
 
 _BATCH = 256
@@ -33,8 +33,9 @@ class Tally:
     transformed: int = 0
     succeeded: int = 0
     skipped: int = 0
+    unchanged: int = 0
     ended_before_transform: int = 0
-    """Items whose outcome came without bytes: they failed or were skipped while being fetched."""
+    """Items whose outcome came without bytes: failed, skipped or found unchanged while being fetched."""
     failed: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
     bytes_downloaded: int = 0
     bytes_written: int = 0
@@ -49,7 +50,7 @@ class Tally:
     @property
     def done(self) -> int:
         """Items with an outcome."""
-        return self.succeeded + self.skipped + self.failures
+        return self.succeeded + self.unchanged + self.skipped + self.failures
 
     def count(self, fact: Fact) -> None:
         """Take one fact in."""
@@ -63,6 +64,9 @@ class Tally:
             case Stored():
                 self.succeeded += 1
                 self.bytes_written += sum(output.bytes for output in fact.outputs)
+            case Unchanged():
+                self.unchanged += 1
+                self.ended_before_transform += 1
             case Failed():
                 self.failed[fact.stage] += 1
                 self.ended_before_transform += fact.stage in _BEFORE_TRANSFORM
@@ -155,6 +159,8 @@ class WriterStage:
             if fact.staged and not self._keep_bytes:
                 self._staged[fact.item.id] = fact.path
         elif isinstance(fact, Stored | Failed | Skipped):
+            if isinstance(fact, Stored):
+                self._sink.clear(fact)
             path = self._staged.pop(fact.item.id, None)
             if path is not None:
                 with suppress(FileNotFoundError):

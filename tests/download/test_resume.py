@@ -2,24 +2,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.headers import ContentRange, Unsatisfied, Validator, contradicts, if_range
+from downloader.download.headers import ContentRange, Unsatisfied, contradicts, if_range
 from downloader.download.resume import (
     SMALLEST_SEGMENT_BYTES,
     Append,
+    Checkpoints,
     Complete,
     Decision,
-    Part,
     Refuse,
     Reply,
     Restart,
     StartOver,
     decide,
+    decide_segment,
     fit,
     may_resume,
-    may_split,
     range_headers,
+    segment_headers,
+    split,
+    worth_keeping,
 )
 from downloader.model.failures import FailureKind
+from downloader.model.items import Part, Segment, Validator
 
 A, B, WEAK, NONE = Validator(etag='"a"'), Validator(etag='"b"'), Validator(etag='W/"a"'), Validator()
 DAY = "Fri, 20 Nov 2026 11:00:00 GMT"
@@ -233,16 +237,17 @@ def test_a_segment_fits_by_the_same_rules() -> None:
 @given(st.integers(0, 10**12), st.integers(1, 64))
 def test_segments_cover_the_file_once(total: int, segments: int) -> None:
     """Law: the ranges follow each other from 0 to the end, none below 4 MiB, at most as many as wanted, about equal."""
-    split = may_split(total, "bytes", A, segments)
-    if not split:
+    made = split(total, "bytes", A, segments)
+    if not made:
         assert segments == 1 or total < 2 * SMALLEST_SEGMENT_BYTES
         return
-    assert 2 <= len(split) <= segments
-    assert [part.start for part in split] == [0, *(part.stop for part in split[:-1])]
-    assert split[-1].stop == total
-    sizes = [len(part) for part in split]
+    assert 2 <= len(made) <= segments
+    assert [segment.start for segment in made] == [0, *(segment.stop for segment in made[:-1])]
+    assert made[-1].stop == total
+    sizes = [segment.stop - segment.start for segment in made]
     assert min(sizes) >= SMALLEST_SEGMENT_BYTES
     assert max(sizes) - min(sizes) <= 1
+    assert all(segment.at == segment.start for segment in made)
 
 
 @pytest.mark.parametrize(
@@ -252,4 +257,51 @@ def test_segments_cover_the_file_once(total: int, segments: int) -> None:
 )  # fmt: skip
 def test_a_file_is_not_split_without_a_promise(total: int | None, accept_ranges: str | None, known: Validator) -> None:
     """RFC 9110, 14.3: ranges must be promised, the length known, and a strong validator vouch for one version."""
-    assert may_split(total, accept_ranges, known, 8) == []
+    assert split(total, accept_ranges, known, 8) == ()
+
+
+SEGMENT = Segment(start=100, at=150, stop=300)
+
+
+def test_a_segment_asks_for_its_rest_of_that_version_only() -> None:
+    """Range up to the last byte of the segment, under If-Range; without a strong validator there are no segments."""
+    assert segment_headers(SEGMENT, A) == [("Range", "bytes=150-299"), ("If-Range", '"a"'), NO_TRANSFORM]
+    with pytest.raises(ValueError, match="strong validator"):
+        segment_headers(SEGMENT, WEAK)
+
+
+@given(st.builds(Segment, start=small, at=small, stop=small), small, validators, replies)
+def test_a_segment_takes_its_own_bytes_only(segment: Segment, total: int, known: Validator, reply: Reply) -> None:
+    """Law: what is appended is a 206 from where the segment is, of the same total, of no other version."""
+    decision = decide_segment(segment, total, known, reply)
+    if isinstance(decision, Append):
+        assert reply.status == 206
+        assert isinstance(reply.content_range, ContentRange)
+        assert (reply.content_range.start, reply.content_range.total) == (segment.at, total)
+        assert not contradicts(known, reply.validator)
+    elif isinstance(decision, StartOver):
+        assert reply.status in {200, 203, 206, 416}
+    else:
+        assert decision.kind is FailureKind.HTTP_STATUS
+
+
+def test_little_is_not_worth_keeping() -> None:
+    """Less than a megabyte, in one or in segments together, is fetched again sooner than looked after."""
+    mebi = 1024**2
+    assert not worth_keeping(Part(bytes=mebi - 1))
+    assert worth_keeping(Part(bytes=mebi))
+    halves = (Segment(start=0, at=mebi // 2, stop=mebi), Segment(start=mebi, at=mebi + mebi // 2, stop=2 * mebi))
+    assert worth_keeping(Part(segments=halves))
+    assert not worth_keeping(Part(segments=halves[:1]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3 * 1024**2), st.floats(0, 3)), max_size=40))
+def test_checkpoints_keep_their_distance(steps: list[tuple[int, float]]) -> None:
+    """Law: between two checkpoints lie at least two seconds and a megabyte, and no more is waited than that."""
+    checkpoints = Checkpoints(0, 0.0)
+    size, now_s, last = 0, 0.0, (0, 0.0)
+    for more, later_s in steps:
+        size, now_s = size + more, now_s + later_s
+        due = size - last[0] >= 1024**2 and now_s - last[1] >= 2.0
+        assert checkpoints.due(size, now_s) is due
+        last = (size, now_s) if due else last

@@ -144,3 +144,29 @@ def raw(handler: BaseHTTPRequestHandler, *parts: bytes) -> None:
     for part in parts:
         handler.wfile.write(part)
         handler.wfile.flush()
+
+
+def ranged(body: bytes, etag: str | None = '"v1"', *, pace: Callable[[int], None] = lambda _: None) -> Reply:
+    """A page that serves ranges under If-Range, and 304 under If-None-Match, as a good server does.
+
+    `pace` is called before each 64 KiB with the position they have in the body: to wait there, or to break off.
+    """
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.headers
+        tag = f"ETag: {etag}\r\n".encode() if etag else b""
+        if etag and asked["If-None-Match"] == etag:
+            raw(handler, b"HTTP/1.1 304 Not Modified\r\n", tag, b"\r\n")
+            return
+        start, stop, head = 0, len(body), b"HTTP/1.1 200 OK\r\n"
+        if "Range" in asked and asked["If-Range"] in {None, etag}:
+            first, _, last = asked["Range"].removeprefix("bytes=").partition("-")
+            start, stop = int(first), int(last) + 1 if last else len(body)
+            head = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\n" % (start, stop - 1, len(body))
+        head += tag + b"Accept-Ranges: bytes\r\nContent-Type: image/jpeg\r\n"
+        raw(handler, head, b"Content-Length: %d\r\n\r\n" % (stop - start))
+        for position in range(start, stop, 65536):
+            pace(position)
+            raw(handler, body[position : min(position + 65536, stop)])
+
+    return answer
