@@ -29,8 +29,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from downloader import __version__, sources
-from downloader.config.load import dump, restore
-from downloader.config.settings import Settings, Transform
+from downloader.config.load import dump, each_section, restore
+from downloader.config.settings import Settings
 from downloader.download.feed import Feed, Plan
 from downloader.download.stage import DownloadStage
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, OutputError, OutputLocked
@@ -420,10 +420,15 @@ def _template(settings: Settings) -> layout.Template | None:
 def _results(settings: Settings) -> dict[str, object]:
     """What decides the results: settings that must not change between runs on one output."""
     limits = {"item_timeout", "worker_memory", "max_pixels"}
-    names = [name for name in Transform.options() if name not in limits]
+    values = {
+        f"{table}.{name}".removeprefix("transform."): getattr(section, name)
+        for table, section in each_section(settings)
+        if table.partition(".")[0] == "transform"
+        for name in section.options()
+        if name not in limits
+    }
     made = {"bytes kept" if settings.mode == "fetch" else "images made": True}
-    values = {} if settings.mode == "fetch" else {name: getattr(settings.transform, name) for name in names}
-    return {"kind of result": tuple(made), **dict.fromkeys(names), **values}
+    return {"kind of result": tuple(made), **(dict.fromkeys(values) if settings.mode == "fetch" else values)}
 
 
 def _stored_settings(text: str) -> Settings:

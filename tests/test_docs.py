@@ -21,7 +21,7 @@ from pytest_httpserver import HTTPServer
 from downloader.cli.app import app
 from downloader.cli.options import _shown
 from downloader.config.load import as_toml, load
-from downloader.config.settings import SECTIONS, Settings
+from downloader.config.settings import SECTIONS, TABLES, Settings
 from downloader.demo import photograph
 from downloader.model.states import TRANSITIONS
 
@@ -123,7 +123,7 @@ def without_effect() -> list[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute)
     }
-    names = [name for section in SECTIONS.values() for name in section.options() if name not in read]
+    names = [name for table in TABLES.values() for name in table.options() if name not in read]
     return ["--" + name.replace("_", "-") for name in names]
 
 

@@ -9,7 +9,7 @@ import pytest
 from making import CORNERS, corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
 
-from downloader.config.settings import Transform
+from downloader.config.settings import Avif, Jpeg, Png, Transform, Webp
 from downloader.model.failures import FailureKind, SkipReason
 from downloader.transform import geometry, resample
 from downloader.transform import image as image_module
@@ -287,20 +287,58 @@ def test_rendering_loads_no_further_plugins() -> None:
 
 
 def test_jpeg_output_is_what_the_settings_say() -> None:
-    """JPEG: baseline, 4:2:0, and the quality that was asked for changes the size."""
+    """JPEG: baseline and 4:2:0 unless told, and the quality that was asked for changes the size."""
     data = saved(noise(200, 150))
     low, high = (made(data, format="jpeg", quality=quality).renditions[0].data for quality in (30, 95))
     assert len(low) < len(high) / 2
     image = Image.open(BytesIO(low))
     assert "progressive" not in image.info
     assert image.layer == [(1, 2, 2, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]
+    full = shown(made(data, format="jpeg", jpeg=Jpeg(progressive=True, subsampling="4:4:4")))
+    assert full.info["progressive"]
+    assert full.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif"])
+def test_an_encoder_may_have_a_quality_of_its_own(name: str) -> None:
+    """`[transform.NAME] quality` is that of one format; the common one stands wherever it is not given."""
+    data = saved(noise(120, 90))
+    own = {"jpeg": Jpeg(quality=20), "webp": Webp(quality=20), "avif": Avif(quality=20)}
+    common = made(data, format=name, quality=20)
+    assert made(data, format=name, quality=90, **{name: own[name]}).renditions == common.renditions
+    others = {other: encoder for other, encoder in own.items() if other != name}
+    assert made(data, format=name, quality=20, **others).renditions == common.renditions
+    assert len(common.renditions[0].data) < len(made(data, format=name, quality=90).renditions[0].data)
+
+
+def test_lossless_webp_keeps_every_pixel() -> None:
+    """`[transform.webp] lossless`: what comes out is what went in."""
+    image = noise(60, 40)
+    assert ImageChops.difference(shown(made(saved(image), format="webp")), image).getbbox() is not None
+    lossless = shown(made(saved(image), format="webp", webp=Webp(lossless=True)))
+    assert ImageChops.difference(lossless, image).getbbox() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "fast"),
+    [
+        ("png", {"png": Png(compress_level=9)}, {"png": Png(compress_level=0)}),
+        ("webp", {"webp": Webp(method=6)}, {"webp": Webp(method=0)}),
+        ("avif", {"avif": Avif(speed=3)}, {"avif": Avif(speed=10)}),
+    ],
+)
+def test_effort_makes_outputs_smaller(name: str, small: dict[str, object], fast: dict[str, object]) -> None:
+    """`compress_level`, `method` and `speed` reach their encoders."""
+    data = saved(noise(64, 48).resize((256, 192)))
+    sizes = [len(made(data, format=name, **options).renditions[0].data) for options in (small, fast)]
+    assert sizes[0] < sizes[1]
 
 
 def test_memory_that_is_not_there_is_an_outcome() -> None:
     """An image larger than the memory of the process fails as `out_of_memory`, and the process goes on."""
     code = """if True:
         import resource, sys
-        from downloader.config.settings import Transform
+        from downloader.config.settings import Avif, Jpeg, Png, Transform, Webp
         from downloader.transform.image import Unusable, render
         data = sys.stdin.buffer.read()
         render(data[-300:], Transform())
