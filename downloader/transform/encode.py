@@ -98,6 +98,8 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:  # noqa: ANN4
     except MemoryError:
         raise
     except Exception as error:
+        if "memory" in plain(error).lower():  # as libwebp and libavif say it
+            raise MemoryError from error
         raise Unusable(FailureKind.ENCODE, f"the {name} encoder refused the image ({plain(error)})") from error
     return out.getvalue()
 

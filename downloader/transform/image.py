@@ -30,7 +30,7 @@ from PIL import Image, ImageFile
 
 from downloader.config.settings import Transform
 from downloader.model.failures import FailureKind, SkipReason, Warn
-from downloader.transform import color, decode, encode, geometry, metadata
+from downloader.transform import color, decode, encode, geometry, metadata, sniff
 from downloader.transform.geometry import Plan, Sides
 from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
 from downloader.transform.resample import Source
@@ -89,8 +89,11 @@ class _Rendering:
 
     def picture(self) -> Picture:
         with self._timed("decode"):
-            name, image = decode.open_image(self.data)
+            name = decode.identify(self.data)
+            if declared := sniff.sides(name, self.data):
+                self._check_header(declared, 1)
             with decode.decoding(name, self.data):
+                image = decode.open_image(name, self.data)
                 animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             target = self._target(name, animated=animated)
             several = animated and self.settings.animated == "all" and target in _ANIMATED_OUTPUT
