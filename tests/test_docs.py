@@ -266,9 +266,10 @@ def test_every_module_is_described() -> None:
 
 
 def test_decisions_are_numbered_and_complete() -> None:
-    """ADRs are numbered without a gap, and each has status, date, context, decision and consequences."""
+    """Each ADR has a number of its own, status, date, context, decision and consequences."""
     papers = sorted((ROOT / "docs" / "adr").glob("*.md"))
-    assert [paper.name[:4] for paper in papers] == [f"{number:04}" for number in range(1, len(papers) + 1)]
+    numbers = [int(paper.name[:4]) for paper in papers]  # with gaps: branches take numbers ahead
+    assert len(set(numbers)) == len(numbers)
     for paper in papers:
         text = paper.read_text("utf-8")
         assert re.match(rf"# {paper.name[:4]}\. \S", text), paper.name

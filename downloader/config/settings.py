@@ -333,6 +333,7 @@ class Output(Section):
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
     )
     overwrite: Literal["never", "always"] = option("never", "what to do with results that are already there")
+    keep_originals: bool = option(False, "keep the bytes of every image as they came, in OUT/originals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

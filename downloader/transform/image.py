@@ -133,7 +133,7 @@ class _Rendering:
                 blocks = metadata.kept(pixels.image, self.settings.metadata, plan.final)
                 data = encode.encode(frame, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
-        return self._picture(renditions, upright)
+        return self._picture(name, renditions, upright)
 
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
@@ -159,7 +159,7 @@ class _Rendering:
                 animation = encode.Animation(frames=done, durations_ms=durations_ms, plays=plays)
                 data = encode.encode_animation(animation, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
-        return self._picture(renditions, upright)
+        return self._picture(name, renditions, upright)
 
     def _frames(self, name: str, image: ImageFile.ImageFile) -> Iterator[Image.Image]:
         """A copy of the whole picture at every frame; a cut file gives the frames it has, if the settings keep them."""
@@ -256,9 +256,10 @@ class _Rendering:
     def _variants(self) -> tuple[str | None, ...]:
         return geometry.variant_names(self.settings.resize) if self.settings.resize else (None,)
 
-    def _picture(self, renditions: list[Encoded], upright: Sides) -> Picture:
+    def _picture(self, name: str, renditions: list[Encoded], upright: Sides) -> Picture:
         return Picture(
             renditions=tuple(renditions),
+            format=name,
             width=upright[0],
             height=upright[1],
             warnings=tuple(self.warned),
