@@ -85,10 +85,10 @@ def _refusal(found: sniff.Refused) -> str:
 def _heif_readable() -> bool:
     """Whether the optional package pillow-heif is installed; asked only when a HEIC image comes."""
     try:
-        import pillow_heif  # type: ignore[import-not-found]  # noqa: PLC0415 - optional, and slow to load
+        import pillow_heif  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
         return False
-    pillow_heif.register_heif_opener(thumbnails=False)
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
     return True
 
 

@@ -40,7 +40,9 @@ __all__ = ["Encoded", "Picture", "Unusable", "Unwanted", "render"]
 _SAME_FORMAT = {"bmp": "png", "tiff": "png", "gif": "png", "heif": "jpeg"}
 """Output format for `same` where it is not the input's own."""
 
-_ANIMATED_OUTPUT = frozenset(("gif", "webp", "png", "avif"))
+_MOVING = frozenset(("gif", "webp", "png", "avif"))
+"""Formats that hold animations, to be read and to be written; pages of a TIFF and pictures of a HEIC are none."""
+
 _GREY_OUTPUT = frozenset(("jpeg", "png", "avif"))
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -96,7 +98,7 @@ class _Rendering:
                 image = decode.open_image(name, self.data)
                 animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             target = self._target(name, animated=animated)
-            several = animated and self.settings.animated == "all" and target in _ANIMATED_OUTPUT
+            several = animated and self.settings.animated == "all" and {name, target} <= _MOVING
             with decode.decoding(name, self.data):
                 frames = image.n_frames if several else 1  # type: ignore[attr-defined]
             self._check_header(image.size, frames)
