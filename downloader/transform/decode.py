@@ -128,7 +128,7 @@ def _diagnosis(name: str, data: bytes, error: Exception) -> Unusable:
 def _short_of_memory(name: str, data: bytes) -> bool:
     """Whether there is not enough memory now for a decoder that does not tell."""
     sides = sniff.sides(name, data)
-    if sides is None:
+    if sides is None or name not in _UNSAID_BYTES_PER_PIXEL:
         return False
     try:
         bytearray(sides[0] * sides[1] * _UNSAID_BYTES_PER_PIXEL[name])  # promised only; nothing is written to it

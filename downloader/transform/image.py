@@ -93,7 +93,7 @@ class _Rendering:
         with self._timed("decode"):
             name = decode.identify(self.data)
             if declared := sniff.sides(name, self.data):
-                self._check_header(declared, 1)
+                self._check_pixels(declared, 1)
             with decode.decoding(name, self.data):
                 image = decode.open_image(name, self.data)
                 animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
@@ -101,7 +101,8 @@ class _Rendering:
             several = animated and self.settings.animated == "all" and {name, target} <= _MOVING
             with decode.decoding(name, self.data):
                 frames = image.n_frames if several else 1  # type: ignore[attr-defined]
-            self._check_header(image.size, frames)
+            self._check_pixels(image.size, frames)
+            self._check_wanted(image.size)
         if animated and not several:
             self._warn(Warn.FRAMES_DROPPED)
         if name == "jpeg" and metadata.has_gain_map(image, self.data):
@@ -216,8 +217,8 @@ class _Rendering:
             return "gif"
         return _SAME_FORMAT.get(name, name)
 
-    def _check_header(self, size: Sides, frames: int) -> None:
-        """Refuse what is too large, and leave out what is not wanted, before any pixel is decoded."""
+    def _check_pixels(self, size: Sides, frames: int) -> None:
+        """Refuse what is too large, before any pixel is decoded."""
         width, height = size
         limit = self.settings.max_pixels
         if geometry.pixels(size, frames) > limit:
@@ -226,6 +227,10 @@ class _Rendering:
                 FailureKind.IMAGE_TOO_LARGE,
                 f"{width} x {height}{each} is more than --max-pixels {limit}: raise it if you trust the file",
             )
+
+    def _check_wanted(self, size: Sides) -> None:
+        """Leave out what is not wanted, before any pixel is decoded."""
+        width, height = size
         if self.settings.min_side is not None and min(size) < self.settings.min_side:
             raise Unwanted(
                 SkipReason.TOO_SMALL, f"{width} x {height} has a side shorter than --min-side {self.settings.min_side}"

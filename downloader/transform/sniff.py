@@ -273,16 +273,25 @@ def _jpeg_frame(data: bytes) -> int | None:
     return None
 
 
-def sides(name: str, data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels as the header of a JPEG or WebP has them; None where it cannot be told.
+_ISPE = re.compile(rb"ispe\x00{4}(.{8})", re.DOTALL)
+_META_BYTES = 65_536
+"""How far into a file its description is looked for; it is a few hundred bytes, before the pixels."""
 
-    For what has to be known without a decoder: libwebp takes the memory for all pixels when it opens a file.
+
+def sides(name: str, data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels as the file declares them; None where it cannot be told, and for other formats.
+
+    For what has to be known without a decoder: libwebp takes the memory for all pixels when it opens a file, and to
+    libavif an image beyond its own limit is a broken one.
     """
     width = height = 0
     if name == "jpeg" and (at := _jpeg_frame(data)) is not None:
         height, width = struct.unpack(">HH", data[at + 5 : at + 9])  # ITU-T T.81 B.2.2
     elif name == "webp" and len(data) >= 30:  # noqa: PLR2004 - RFC 9649: two headers and 10 bytes; no file is shorter
         width, height = _webp_sides(data)
+    elif name in {"avif", "heif"}:  # the largest of its pictures, tiles and thumbnails: ISO/IEC 23008-12, 6.5.3
+        declared = (struct.unpack(">II", sides) for sides in _ISPE.findall(data[:_META_BYTES]))
+        width, height = max(declared, key=lambda sides: sides[0] * sides[1], default=(0, 0))
     return (width, height) if width and height else None
 
 

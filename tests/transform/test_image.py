@@ -113,6 +113,25 @@ def test_large_jpegs_are_decoded_at_a_smaller_scale(spec: str, monkeypatch: pyte
     assert 0 < max(error) < 255 / 10 ** (38 / 20), "the scaled decode must differ, but by less than 38 dB"
 
 
+@pytest.mark.parametrize("spec", ["128x96", "128x"])
+def test_progressive_jpegs_are_decoded_at_a_smaller_scale(spec: str) -> None:
+    """Pitfall 29: scaled decode serves progressive files too: the same picture as the baseline file gives."""
+    photo = noise(64, 48).resize((1024, 768))
+    baseline, progressive = (
+        shown(made(saved(photo, "JPEG", quality=90, progressive=progressive), spec, format="png"))
+        for progressive in (False, True)
+    )
+    assert ImageChops.difference(baseline, progressive).getbbox() is None
+
+
+def test_resizing_mixes_the_values_of_the_file() -> None:
+    """Pitfall 30: encoded values are mixed, as browsers and other tools do: black and white make 128, not 188."""
+    checks = Image.new("L", (256, 256))
+    checks.putdata([255 * ((x + y) % 2) for y in range(256) for x in range(256)])
+    result = shown(made(saved(checks), "16"))
+    assert abs(ImageStat.Stat(result).mean[0] - 127.5) < 2
+
+
 def test_several_sizes_come_from_one_image() -> None:
     """Several sizes: each exact, named, and in the order they were asked for."""
     picture = made(saved(corners(1600, 1200), "JPEG"), "thumb=64 200x 50%")
@@ -334,27 +353,42 @@ def test_effort_makes_outputs_smaller(name: str, small: dict[str, object], fast:
     assert sizes[0] < sizes[1]
 
 
-def test_memory_that_is_not_there_is_an_outcome() -> None:
-    """An image larger than the memory of the process fails as `out_of_memory`, and the process goes on."""
+SCARCE = {
+    "PNG": {},
+    "GIF": {},
+    "TIFF": {},
+    "BMP": {},
+    "WEBP": {"method": 0},
+    "AVIF": {"speed": 10},
+    "JPEG": {"progressive": True},
+}
+"""Formats, and how to write a large file quickly; of JPEGs the progressive ones need memory for all coefficients."""
+
+
+@pytest.mark.parametrize("name", SCARCE)
+def test_memory_that_is_not_there_is_an_outcome(name: str) -> None:
+    """Pitfall 29, section 4: an image that needs more memory than there is fails as `out_of_memory` in every format,
+    which is not damage, and the process goes on.
+    """
     code = """if True:
         import resource, sys
-        from downloader.config.settings import Avif, Jpeg, Png, Transform, Webp
+        from downloader.config.settings import Transform
         from downloader.transform.image import Unusable, render
         data = sys.stdin.buffer.read()
-        render(data[-300:], Transform())
+        small, big = data[:int(sys.argv[1])], data[int(sys.argv[1]):]
+        render(small, Transform())  # libraries are loaded before memory becomes scarce
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
         try:
-            render(data[:-300], Transform())
+            render(big, Transform())
         except Unusable as refused:
             print(refused.kind, "--worker-memory" in refused.message)
-        print(render(data[-300:], Transform()).width)
+        print(render(small, Transform()).width)
     """
-    small = saved(Image.new("L", (3, 3)))
-    big = saved(Image.new("RGB", (6000, 5000)))
-    data = big + small.ljust(300, b"\x00")
-    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
-    assert done.stdout.split() == [b"out_of_memory", b"True", b"3"]
+    small, big = saved(corners(), name), saved(Image.new("RGB", (6000, 5000)), name, **SCARCE[name])
+    command = [sys.executable, "-c", code, str(len(small))]
+    done = subprocess.run(command, input=small + big, capture_output=True, check=True)
+    assert done.stdout.split() == [b"out_of_memory", b"True", b"80"]
 
 
 def test_settings_alone_decide() -> None:
