@@ -133,7 +133,7 @@ class _Rendering:
             with self._timed("resize"):
                 frame, kept = self._finish(source, plan, target, turn=turn, reduction=pixels.reduction, profile=profile)
             with self._timed("encode"):
-                blocks = metadata.kept(pixels.image, self.settings.metadata, plan.final)
+                blocks = self._metadata(pixels.image, plan)
                 data = encode.encode(frame, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
         return self._picture(name, renditions, upright)
@@ -158,7 +158,7 @@ class _Rendering:
         renditions = []
         for variant, plan, done in zip(self._variants(), plans, finished, strict=True):
             with self._timed("encode"):
-                blocks = metadata.kept(image, self.settings.metadata, plan.final)
+                blocks = self._metadata(image, plan)
                 animation = encode.Animation(frames=done, durations_ms=durations_ms, plays=plays)
                 data = encode.encode_animation(animation, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
@@ -208,6 +208,13 @@ class _Rendering:
             return False
         grey_stays = target in _GREY_OUTPUT and not plan.padded  # the padding may be coloured
         return color.keepable(frame, profile, grey_stays=grey_stays)
+
+    def _metadata(self, image: Image.Image, plan: Plan) -> metadata.Blocks:
+        """What of the source's metadata goes into one output."""
+        blocks = metadata.kept(image, self.settings.metadata, plan.final)
+        if not blocks.complete:
+            self._warn(Warn.METADATA_DROPPED)
+        return blocks
 
     def _target(self, name: str, *, animated: bool) -> str:
         """The output format."""

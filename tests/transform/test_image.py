@@ -6,7 +6,7 @@ import sys
 from io import BytesIO
 
 import pytest
-from making import CORNERS, corners, made, near, noise, pixel, saved, shown
+from making import CORNERS, big_endian, corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
 
 from downloader.config.settings import Avif, Jpeg, Png, Transform, Webp
@@ -189,21 +189,24 @@ def test_same_keeps_the_format_where_it_is_one_to_keep(name: str, extension: str
 
 
 @pytest.mark.parametrize("output", ["jpeg", "png", "webp", "avif"])
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "PA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "PA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I;16B", "I", "F"]
+)
 def test_no_mode_is_refused_by_any_format(mode: str, output: str) -> None:
     """Pitfall 15: modes that encoders refuse are converted first, and stay recognisable."""
     source = corners(64, 48, "RGB")
     if mode == "LAB":
         lab = ImageCms.createProfile("LAB")
         source = ImageCms.profileToProfile(source, ImageCms.createProfile("sRGB"), lab, outputMode="LAB") or source
-    elif mode == "I;16":
-        source = source.convert("I").point(lambda v: v * 256).convert("I;16")
+    elif mode.startswith("I;16"):
+        deep = source.convert("I").point(lambda v: v * 256).convert("I;16")
+        source = big_endian(deep) if mode == "I;16B" else deep
     elif mode == "PA":
         source = source.convert("P").convert("PA")
     else:
         source = source.convert(mode)
     result = shown(
-        made(saved(source, "TIFF" if mode in {"CMYK", "YCbCr", "LAB", "PA", "I", "F"} else "PNG"), format=output)
+        made(saved(source, "PNG" if mode in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"} else "TIFF"), format=output)
     )
     red, yellow = pixel(result.convert("L"), 16, 12)[0], pixel(result.convert("L"), 48, 36)[0]
     assert red < yellow - 60
