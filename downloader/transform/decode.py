@@ -111,6 +111,9 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
 
 def _diagnosis(name: str, data: bytes, error: Exception) -> Unusable:
     reason = plain(error)
+    if isinstance(error, Image.DecompressionBombError):
+        advice = "raise it if you trust the file"
+        return Unusable(FailureKind.IMAGE_TOO_LARGE, f"a frame of it has more pixels than --max-pixels: {advice}")
     if "out of memory" in reason.lower() or _short_of_memory(name, data):
         return Unusable(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if "truncated" in reason.lower() or sniff.ends_early(name, data):
@@ -145,6 +148,16 @@ def _reason_of_refusal(name: str, data: bytes) -> str:
     except Exception as error:  # noqa: BLE001 - as in `decoding`
         return plain(error)
     return "its header is not understood"
+
+
+@contextmanager
+def growing_to(limit: int) -> Iterator[None]:
+    """Let Pillow refuse an image that grows beyond so many pixels: frames of a GIF may reach outside its first one."""
+    Image.MAX_IMAGE_PIXELS = (limit + 1) // 2  # Pillow warns at this number, and refuses at twice of it
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,7 +171,8 @@ class _Rendering:
         color.clear_colour_in_8_bits(image)
         for index in range(first, image.n_frames):  # type: ignore[attr-defined]
             try:
-                with self._timed("decode"), decode.decoding(name, self.data):
+                limit = decode.growing_to(self.settings.max_pixels)
+                with self._timed("decode"), decode.decoding(name, self.data), limit:
                     image.seek(index)
                     image.load()
                     frame = image.crop((0, 0, *size))  # frames of a GIF may reach beyond the first

@@ -5,9 +5,11 @@ import subprocess
 import sys
 import timeit
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import requires, version
 from io import BytesIO
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -216,11 +218,32 @@ def test_a_bomb_costs_no_memory(make: Callable[[int, int], bytes]) -> None:
     assert done.stdout.split() == ["image_too_large", "True"]
 
 
+def gif_frame(left: int, top: int, width: int, height: int) -> bytes:
+    """A frame of a GIF that claims a place and holds one pixel; it is to be cleared when its time is over."""
+    control = b"\x21\xf9\x04\x08\x00\x00\x00\x00"
+    return control + b"," + struct.pack("<HHHHB", left, top, width, height, 0) + b"\x02\x02\x44\x01\x00"
+
+
+GIF_SCREEN = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\x00\x00\x00\xff\xff\xff"
+
+
+@pytest.mark.parametrize("place", [(0, 0, 60_000, 60_000), (60_000, 60_000, 1, 1)])
+def test_a_gif_cannot_grow_beyond_the_limit(place: tuple[int, int, int, int]) -> None:
+    """Section 4: a later frame that reaches outside the first one makes the image larger, up to `--max-pixels`."""
+    data = GIF_SCREEN + gif_frame(0, 0, 1, 1) + gif_frame(*place) + gif_frame(0, 0, 1, 1) + b";"
+    assert made(data).width == 1
+    for truncated in ("fail", "keep"):
+        refused = refusal(data, animated="all", truncated=truncated)
+        assert (refused.kind, "--max-pixels" in refused.message) == (FailureKind.IMAGE_TOO_LARGE, True)
+    inside = GIF_SCREEN + gif_frame(0, 0, 1, 1) + gif_frame(3, 3, 1, 1) + b";"
+    assert made(inside, animated="all", max_pixels=16).width == 1
+    assert refusal(inside, animated="all", max_pixels=14).kind is FailureKind.IMAGE_TOO_LARGE
+    assert Image.MAX_IMAGE_PIXELS is None
+
+
 def test_ten_thousand_frames_cost_no_more_than_one() -> None:
     """Section 4: of an animation of which the first frame is taken, the others are not even counted."""
-    frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
-    screen = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\x00\x00\x00\xff\xff\xff"
-    few, many = (screen + frame * frames + b";" for frames in (2, 10_000))
+    few, many = (GIF_SCREEN + gif_frame(0, 0, 1, 1) * frames + b";" for frames in (2, 10_000))
     assert made(few).warnings == made(many).warnings == (Warn.FRAMES_DROPPED,)
     once_s, all_s = (min(timeit.repeat(lambda data=data: made(data), number=1, repeat=5)) for data in (few, many))
     assert all_s < 20 * once_s + 0.05, "counting all of them takes a hundred times longer"
@@ -345,6 +368,30 @@ def test_no_damage_is_our_fault(
     else:
         (rendition,) = outcome.renditions
         assert Image.open(BytesIO(rendition.data)).size == (rendition.width, rendition.height)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "HEIF"])
+def test_any_byte_may_be_wrong(name: str) -> None:
+    """Pitfall 20: bytes changed, inserted, removed anywhere in a file of each format, the same ones in every run."""
+    if name == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    random = Random(name)
+    moving = {"save_all": True, "append_images": [noise(48, 36)]} if name in {"GIF", "WEBP", "PNG", "AVIF"} else {}
+    whole = saved(noise(48, 36), name, **moving)
+    outcomes: Counter[str] = Counter()
+    for _ in range(80):
+        data = bytearray(whole)
+        for _ in range(random.choice((1, 2, 8))):
+            at = int(len(data) * random.random() ** 2)  # more of them near the beginning, where structure is
+            data[at : at + random.randrange(4)] = random.randbytes(random.randrange(4))
+        outcome = attempt(
+            bytes(data), {"animated": "all", "metadata": "all", "truncated": random.choice(("fail", "keep"))}
+        )
+        if isinstance(outcome, Unusable):
+            assert outcome.kind not in {FailureKind.INTERNAL, FailureKind.ENCODE}, outcome.message
+            assert outcome.message.isprintable()
+        outcomes[outcome.kind if isinstance(outcome, Unusable) else "picture"] += 1
+    assert len(outcomes) > 1, "damage worth testing"
 
 
 def attempt(data: bytes, wanted: dict[str, str]) -> Picture | Unusable:
