@@ -1,4 +1,4 @@
-"""One image: bytes in, encoded bytes out. No file is written, no process started, nothing global is changed.
+"""One image: bytes in, encoded bytes out. No file is written, no process started, nothing global stays changed.
 
 `render` is all there is to call. It works in this order, each step on as few pixels as possible:
 
