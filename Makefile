@@ -36,7 +36,7 @@ crash: $(INSTALLED)  ## heavier: kills real processes many times
 	$(BIN)/python -m pytest -m crash
 
 corpus: $(INSTALLED)  ## needs DOWNLOADER_CORPUS=FOLDER: every file in it gets a sensible outcome
-	$(BIN)/python -m pytest tests/transform/test_corpus.py
+	$(BIN)/python -m pytest -s tests/transform/test_corpus.py
 
 clean:
 	rm -rf .venv demo-output build dist

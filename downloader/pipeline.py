@@ -29,15 +29,15 @@ import psutil
 from filelock import FileLock, Timeout
 
 from downloader import __version__, sources
-from downloader.config.load import dump, restore
-from downloader.config.settings import Settings, Transform
+from downloader.config.load import dump, each_section, restore
+from downloader.config.settings import Settings
 from downloader.download.feed import Feed, Plan
 from downloader.download.stage import DownloadStage
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, OutputError, OutputLocked
 from downloader.handoff import HandOff
 from downloader.journal import FILE_NAME, Counts, Journal
 from downloader.meters import Meter
-from downloader.model.items import Fetched, Item, Request, Requeued, Row
+from downloader.model.items import ORIGINAL, Fetched, Item, Request, Requeued, Row
 from downloader.model.states import State, after_crash
 from downloader.progress import Display, Snapshot, display
 from downloader.report.summary import QueueFigures, StageFigures, Summary, advise, bottleneck, share
@@ -134,6 +134,7 @@ class _Run:
         self._processes = _process_count(settings)
         self._transforms = settings.mode != "fetch"
         self._check_same_transform()
+        _check_variants(settings)
         self._template = _template(settings)
         _check_server_names(settings)
         self._download_meter, self._transform_meter = Meter(), Meter()
@@ -160,6 +161,7 @@ class _Run:
             self._writer.tell,
             stop,
             self._transform_meter,
+            keep_originals=settings.output.keep_originals,
         )
         self._download = DownloadStage(
             settings,
@@ -177,9 +179,18 @@ class _Run:
     def _check_same_transform(self) -> None:
         """Refuse to mix two kinds of results in one output."""
         before = self._journal.meta("settings")
-        if before is None or self._settings.output.overwrite == "always":
+        if before is None:
             return
-        old, new = _results(_stored_settings(before)), _results(self._settings)
+        earlier = _stored_settings(before)
+        if _keeps_originals(earlier) != _keeps_originals(self._settings):
+            how = "with" if _keeps_originals(earlier) else "without"
+            raise ConfigError(
+                f"{self._root}: made by an earlier run {how} --keep-originals, on which names of results depend; "
+                "name another output with -o"
+            )
+        if self._settings.output.overwrite == "always":
+            return
+        old, new = _results(earlier), _results(self._settings)
         if different := [name for name in new if old[name] != new[name]]:
             raise ConfigError(
                 f"{self._root}: made by an earlier run with another {', '.join(different)}; name another output "
@@ -277,6 +288,7 @@ class _Run:
             animated=self._settings.transform.animated,
             index=index,
             key=key,
+            keep_originals=_keeps_originals(self._settings),
         )
         return ((layout.fold(option.stem), option) for option in layout.alternatives(claim, key))
 
@@ -447,13 +459,31 @@ def _check_server_names(settings: Settings) -> None:
         raise ConfigError("--trust-server-names and --name exclude each other")
 
 
+def _keeps_originals(settings: Settings) -> bool:
+    """Whether there are originals beside the results; those of `fetch` are originals themselves."""
+    return settings.output.keep_originals and settings.mode != "fetch"
+
+
+def _check_variants(settings: Settings) -> None:
+    """Refuse names of sizes that stand for the originals."""
+    taken = {ORIGINAL, layout.ORIGINALS}
+    names = [size.name for size in settings.transform.resize if size.name and size.name.lower() in taken]
+    if names and _keeps_originals(settings):
+        raise ConfigError(f"--resize: a size cannot be called {names[0]!r} beside --keep-originals")
+
+
 def _results(settings: Settings) -> dict[str, object]:
     """What decides the results: settings that must not change between runs on one output."""
     limits = {"item_timeout", "worker_memory", "max_pixels"}
-    names = [name for name in Transform.options() if name not in limits]
+    values = {
+        f"{table}.{name}".removeprefix("transform."): getattr(section, name)
+        for table, section in each_section(settings)
+        if table.partition(".")[0] == "transform"
+        for name in section.options()
+        if name not in limits
+    }
     made = {"bytes kept" if settings.mode == "fetch" else "images made": True}
-    values = {} if settings.mode == "fetch" else {name: getattr(settings.transform, name) for name in names}
-    return {"kind of result": tuple(made), **dict.fromkeys(names), **values}
+    return {"kind of result": tuple(made), **(dict.fromkeys(values) if settings.mode == "fetch" else values)}
 
 
 def _stored_settings(text: str) -> Settings:

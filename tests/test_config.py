@@ -12,12 +12,17 @@ from downloader.cli.app import app
 from downloader.config.load import as_toml, dump, flag_of, load, restore
 from downloader.config.settings import (
     SECTIONS,
+    TABLES,
+    Avif,
     Concurrency,
     Download,
+    Jpeg,
     Option,
+    Png,
     Settings,
     Size,
     Transform,
+    Webp,
     parse_color,
     parse_count,
     parse_header,
@@ -28,7 +33,7 @@ from downloader.config.settings import (
 )
 from downloader.errors import ConfigError
 
-OPTIONS = [(section, name, option) for section, home in SECTIONS.items() for name, option in home.options().items()]
+OPTIONS = [(section, name, option) for section, home in TABLES.items() for name, option in home.options().items()]
 IDS = [f"{section}.{name}" for section, name, _ in OPTIONS]
 EVERYTHING = ("concurrency", "download", "transform", "output", "source", "run")
 
@@ -65,6 +70,15 @@ some_settings = st.builds(
         fit=st.sampled_from(["inside", "crop"]),
         max_pixels=st.integers(1, 10**12),
         max_aspect=st.one_of(st.none(), st.floats(1, 100)),
+        jpeg=st.builds(
+            Jpeg,
+            quality=st.one_of(st.none(), st.integers(1, 100)),
+            progressive=st.booleans(),
+            subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+        ),
+        png=st.builds(Png, compress_level=st.integers(0, 9)),
+        webp=st.builds(Webp, method=st.integers(0, 6), lossless=st.booleans()),
+        avif=st.builds(Avif, quality=st.one_of(st.none(), st.integers(1, 100)), speed=st.integers(0, 10)),
     ),
 )
 
@@ -235,6 +249,12 @@ def test_bad_values_are_reported_at_their_place(
         ("[download\n", "not valid TOML"),
         ("[transform]\nresize = ['a=5', 'a=6']\n", ":2: resize: two sizes have the same name"),
         ("[concurrency]\nthreads = 1.5\n", ":2: threads: "),
+        ("[transform]\nquality = 70\n[transform.jpeg]\nquality = 101\n", ":4: quality: .*less than or equal to 100"),
+        ("[transform.jpeg]\nsubsampling = '4:1:1'\n", ":2: subsampling: .*'4:4:4', '4:2:2' or '4:2:0'"),
+        ("[transform.png]\n\nquality = 3\n", r":3: quality: there is no setting 'quality' in \[transform.png\]"),
+        ("\n[transform.jpg]\nquality = 3\n", r":2: \[transform.jpg\]: there is no setting 'jpg' in \[transform\]"),
+        ("[transform]\njpeg = 3\n", ":2: jpeg: is a table of settings"),
+        ("[transform]\nwebp = { lossless = 'perhaps' }\n", "lossless: .*boolean"),
     ],
 )
 def test_bad_files_are_reported_with_their_line(tmp_path: Path, text: str, where: str) -> None:
@@ -262,6 +282,10 @@ def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> None:
         ("DOWNLOADER_CONCURRENCY", "3"),
         ("DOWNLOADER_CONCURRENCY", "{broken"),
         ("DOWNLOADER_CONCURRENCY__THREADS__X", "3"),
+        ("DOWNLOADER_TRANSFORM__JPEG", "3"),
+        ("DOWNLOADER_TRANSFORM__JPEG__QUALITY", "0"),
+        ("DOWNLOADER_TRANSFORM__JPEG__SPEED", "3"),
+        ("DOWNLOADER_TRANSFORM__GIF__QUALITY", "3"),
     ],
 )
 def test_bad_variables_are_config_errors(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -293,10 +317,28 @@ def test_variables_are_read_as_flags_are(
     assert load().settings == by_flag
 
 
+def test_encoders_have_tables_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options of an encoder stand in a table of `[transform]`, can be set one by one, and know their origin."""
+    path = written(tmp_path, "[transform.jpeg]\nquality = 70\nprogressive = true\n[transform]\nfit = 'crop'\n")
+    monkeypatch.setenv("DOWNLOADER_TRANSFORM__JPEG__QUALITY", "60")
+    monkeypatch.setenv("DOWNLOADER_TRANSFORM__AVIF__SPEED", "9")
+    resolved = load(flags={"transform": {"quality": "50"}}, config_file=path)
+    expected = Transform(fit="crop", quality=50, jpeg=Jpeg(quality=60, progressive=True), avif=Avif(speed=9))
+    assert resolved.settings.transform == expected
+    assert [resolved.origin("transform.jpeg", name) for name in ("quality", "progressive", "subsampling")] == [
+        "DOWNLOADER_TRANSFORM__JPEG__QUALITY",
+        f"{path}:3: progressive",
+        "default",
+    ]
+    shown = CliRunner().invoke(app, ["config", "show", "--config", str(path)]).output
+    assert "\n[transform.jpeg]\nquality = 60  # DOWNLOADER_TRANSFORM__JPEG__QUALITY\n" in shown
+    assert "\n[transform.png]\ncompress_level = 4  # default\n" in shown
+
+
 @pytest.mark.parametrize(("section", "name", "option"), OPTIONS, ids=IDS)
 def test_every_option_is_explained_in_one_line(section: str, name: str, option: Option) -> None:
     """One line of at most 100 characters without a full stop, for help and starter file alike."""
-    assert section in SECTIONS
+    assert section in TABLES
     assert re.fullmatch(r"[a-z][a-z_]*", name)
     assert 0 < len(option.help) <= 100
     assert option.help.isprintable()
@@ -305,7 +347,7 @@ def test_every_option_is_explained_in_one_line(section: str, name: str, option: 
 
 def test_no_two_settings_share_a_flag() -> None:
     """Long and short flags are unique over all sections, since `run` has them all."""
-    flags = [flag for _, name, option in OPTIONS for flag in (flag_of(name), *option.flags)]
+    flags = [flag for table, name, option in OPTIONS if table in SECTIONS for flag in (flag_of(name), *option.flags)]
     assert len(flags) == len(set(flags))
 
 

@@ -234,8 +234,8 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def start(photos: Path, out: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "downloader", "process", str(photos), "-o", str(out), "-r", "100"]
+def start(photos: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "downloader", "process", str(photos), "-o", str(out), *(more or ("-r", "100"))]
     return subprocess.Popen(
         [*command, "--progress", "none", "-p", "2"],
         stderr=subprocess.PIPE,
@@ -280,6 +280,27 @@ def test_the_same_command_completes_after_kill_9(tmp_path: Path, photos: Path, a
     assert end(start(photos, out)) == (0, "")
     assert hashes(out) == hashes(undisturbed)
     assert list((out / ".downloader" / "staging").iterdir()) == []
+
+
+def test_a_result_being_replaced_is_the_old_one_or_the_new_one(tmp_path: Path, photos: Path) -> None:
+    """Pitfall 36: kill -9 in the middle of overwriting leaves each file whole, as it was or as it is to be."""
+    out, again = tmp_path / "out", ("-r", "120", "--overwrite", "always")
+    assert end(start(photos, out))[0] == 0
+    old, began = hashes(out), time.time()
+    process = start(photos, out, *again)
+    until = time.monotonic() + END_S
+    while sum(path.stat().st_mtime > began for path in out.glob("*.jpg")) < 20:
+        assert process.poll() is None, "ended too early"
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=END_S)
+    found = hashes(out)
+    assert end(start(photos, out, *again))[0] == 0
+    new = hashes(out)
+    assert old.keys() == found.keys() == new.keys()
+    assert all(found[name] in {old[name], new[name]} for name in found)
+    assert 0 < sum(found[name] == new[name] for name in found) < len(found)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

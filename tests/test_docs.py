@@ -21,7 +21,7 @@ from pytest_httpserver import HTTPServer
 from downloader.cli.app import app
 from downloader.cli.options import _shown
 from downloader.config.load import as_toml, load
-from downloader.config.settings import SECTIONS, Settings
+from downloader.config.settings import SECTIONS, TABLES, Settings
 from downloader.demo import photograph
 from downloader.model.states import TRANSITIONS
 
@@ -123,7 +123,7 @@ def without_effect() -> list[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute)
     }
-    names = [name for section in SECTIONS.values() for name in section.options() if name not in read]
+    names = [name for table in TABLES.values() for name in table.options() if name not in read]
     return ["--" + name.replace("_", "-") for name in names]
 
 
@@ -266,9 +266,10 @@ def test_every_module_is_described() -> None:
 
 
 def test_decisions_are_numbered_and_complete() -> None:
-    """ADRs are numbered without a gap, and each has status, date, context, decision and consequences."""
+    """Each ADR has a number of its own, status, date, context, decision and consequences."""
     papers = sorted((ROOT / "docs" / "adr").glob("*.md"))
-    assert [paper.name[:4] for paper in papers] == [f"{number:04}" for number in range(1, len(papers) + 1)]
+    numbers = [int(paper.name[:4]) for paper in papers]  # with gaps: branches take numbers ahead
+    assert len(set(numbers)) == len(numbers)
     for paper in papers:
         text = paper.read_text("utf-8")
         assert re.match(rf"# {paper.name[:4]}\. \S", text), paper.name

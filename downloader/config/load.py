@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
@@ -22,6 +23,7 @@ from pydantic_settings import (
 
 from downloader.config.settings import (
     SECTIONS,
+    TABLES,
     Concurrency,
     Download,
     Mode,
@@ -36,7 +38,7 @@ from downloader.config.settings import (
 from downloader.errors import ConfigError
 
 Layer = Mapping[str, Mapping[str, Any]]
-"""Raw values by section and field, as one place wrote them."""
+"""Raw values by table (`transform.jpeg` is one within a section) and field, as one place wrote them."""
 
 _ADAPTER = TypeAdapter(Settings)
 _ENV_PREFIX = "DOWNLOADER_"
@@ -82,10 +84,10 @@ def load(
         ConfigError: naming the place, the key and what would be right, for the first thing that is wrong.
     """
     origins: dict[tuple[str, str], str] = {}
-    merged: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    merged: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     places: tuple[tuple[Layer, Callable[[str, str], str]], ...] = (
         (_file_layer(config_file), lambda section, name: _file_place(config_file, section, name)),
-        (_environment_layer(), lambda section, name: f"{_ENV_PREFIX}{section}__{name}".upper()),
+        (_environment_layer(), _variable),
         (flags or {}, lambda _, name: flag_of(name)),
     )
     for layer, place in places:
@@ -115,7 +117,7 @@ def _file_layer(path: Path | None) -> Layer:
     for section, values in layer.items():
         if section not in SECTIONS or not isinstance(values, dict):
             raise ConfigError(f"{_file_place(path, None, section)}: no such section; there are {', '.join(SECTIONS)}")
-    return layer
+    return _tables(layer)
 
 
 def _environment_layer() -> Layer:
@@ -127,7 +129,24 @@ def _environment_layer() -> Layer:
         if not isinstance(values, dict):
             name = f"{_ENV_PREFIX}{section}".upper()
             raise ConfigError(f"{name}: is a section; set single values, such as {_ENV_EXAMPLE}")
-    return cast("Layer", layer)
+    return _tables(cast("Layer", layer))
+
+
+def _tables(layer: Layer) -> Layer:
+    """The layer with tables within sections brought out under their dotted names."""
+    flat: dict[str, dict[str, Any]] = {}
+    for section, values in layer.items():
+        for name, value in values.items():
+            if f"{section}.{name}" in TABLES and isinstance(value, dict):
+                flat[f"{section}.{name}"] = value
+            else:
+                flat.setdefault(section, {})[name] = value
+    return flat
+
+
+def _variable(table: str, name: str) -> str:
+    """The environment variable of a field."""
+    return f"{_ENV_PREFIX}{table.replace('.', '__')}__{name}".upper()
 
 
 def _file_place(path: Path | None, section: str | None, name: str) -> str:
@@ -136,8 +155,8 @@ def _file_place(path: Path | None, section: str | None, name: str) -> str:
     for number, line in enumerate(Path(path or "").read_text("utf-8").splitlines(), 1):
         if header := re.match(r"\s*\[([^\]]+)\]", line):
             here = header[1].strip()
-            if section is None and here == name:
-                return f"{path}:{number}: [{name}]"
+            if here == (f"{section}.{name}" if section else name):
+                return f"{path}:{number}: [{here}]"
         elif here == section and re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*=", line):
             return f"{path}:{number}: {name}"
     return f"{path}: {name}"
@@ -145,14 +164,16 @@ def _file_place(path: Path | None, section: str | None, name: str) -> str:
 
 def _read(section: str, name: str, raw: Any, where: str) -> Any:  # noqa: ANN401 - a raw value can be anything
     """The value a raw one stands for, by the option's own reading of text."""
-    options = SECTIONS[section].options()
+    options = TABLES[section].options()
+    if f"{section}.{name}" in TABLES:
+        raise ConfigError(f"{where}: is a table of settings; `downloader config show` lists them")
     if name not in options:
         raise ConfigError(
             f"{where}: there is no setting {name!r} in [{section}]; `downloader config show` lists them all"
         )
     parse = options[name].parse
     try:
-        if isinstance(raw, str) and raw.lower() == _NONE and _may_be_none(SECTIONS[section], name):
+        if isinstance(raw, str) and raw.lower() == _NONE and _may_be_none(TABLES[section], name):
             return None
         if parse is None:
             return raw
@@ -169,14 +190,14 @@ def _may_be_none(section: type[Section], name: str) -> bool:
 
 def _check(merged: Layer, origins: Mapping[tuple[str, str], str]) -> Settings:
     try:
-        settings = _ADAPTER.validate_python(merged)
+        settings = _ADAPTER.validate_python(_nested(merged))
     except ValidationError as problem:
         errors = problem.errors()
-        section, name = (str(part) for part in errors[0]["loc"][:2])
+        section, name = _key(errors[0]["loc"])
         wants = {
             error["msg"].removeprefix("Input ").partition(", unable to parse")[0]
             for error in errors
-            if error["loc"][:2] == (section, name)
+            if _key(error["loc"]) == (section, name)
         }
         raw = merged[section][name]
         raise ConfigError(f"{origins[section, name]}: {' or '.join(sorted(wants))}, not {raw!r}") from None
@@ -184,6 +205,22 @@ def _check(merged: Layer, origins: Mapping[tuple[str, str], str]) -> Settings:
     if len(names) != len(set(names)):
         raise ConfigError(f"{origins['transform', 'resize']}: two sizes have the same name")
     return settings
+
+
+def _nested(merged: Layer) -> Layer:
+    """The layer with every table in its place within its section."""
+    nested = {section: dict(merged[section]) for section in SECTIONS}
+    for table, values in merged.items():
+        section, dot, name = table.partition(".")
+        if dot:
+            nested[section][name] = values
+    return nested
+
+
+def _key(place: tuple[int | str, ...]) -> tuple[str, str]:
+    """Table and field of a place in nested settings, which may go on into the value."""
+    section, name, *further = (str(part) for part in place)
+    return (f"{section}.{name}", further[0]) if f"{section}.{name}" in TABLES else (section, name)
 
 
 def dump(settings: Settings) -> dict[str, Any]:
@@ -226,5 +263,5 @@ def as_toml(settings: Settings) -> str:
 
 
 def each_section(settings: Settings) -> Iterable[tuple[str, Section]]:
-    """The sections of some settings, in the order of the table."""
-    return ((section, getattr(settings, section)) for section in SECTIONS)
+    """The tables of some settings under their names, in order."""
+    return ((table, attrgetter(table)(settings)) for table in TABLES)

@@ -86,3 +86,4 @@ class Warn(StrEnum):
     HDR_GAINMAP_DROPPED = "hdr_gainmap_dropped"
     FRAMES_DROPPED = "frames_dropped"
     TRUNCATED_KEPT = "truncated_kept"
+    METADATA_DROPPED = "metadata_dropped"

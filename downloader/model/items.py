@@ -14,6 +14,9 @@ from enum import StrEnum
 
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
 
+ORIGINAL = "original"
+"""The variant of bytes that are kept as they came."""
+
 
 class Origin(StrEnum):
     """Where the bytes of an item come from."""

@@ -14,7 +14,18 @@ from pathlib import Path
 
 from downloader.errors import OutputError
 from downloader.model.failures import FailureKind, SkipReason, Stage
-from downloader.model.items import Failed, Fetched, Item, Known, Output, Rendition, Skipped, Stored, Transformed
+from downloader.model.items import (
+    ORIGINAL,
+    Failed,
+    Fetched,
+    Item,
+    Known,
+    Output,
+    Rendition,
+    Skipped,
+    Stored,
+    Transformed,
+)
 from downloader.sinks import layout
 
 _SYNC_THREADS = 8
@@ -139,9 +150,14 @@ class FilesSink:
 
 
 def _output_of(item: Item, rendition: Rendition) -> Output:
+    path = (
+        layout.original_path(item.claim, rendition.extension)
+        if rendition.variant == ORIGINAL
+        else layout.output_path(item.claim, item.key, rendition.variant, rendition.extension)
+    )
     return Output(
         variant=rendition.variant,
-        path=layout.output_path(item.claim, item.key, rendition.variant, rendition.extension),
+        path=path,
         format=rendition.format,
         width=rendition.width,
         height=rendition.height,

@@ -4,6 +4,7 @@
     alternatives(claim, key)    the names it asks for next, should another item own that one
     clashes(a, b), fold(stem)   whether two claims could name one file, on any file system
     output_path(claim, ...)     the path of one finished file, relative to the output folder
+    original_path(claim, ...)   the path of its original, where those are kept
 
 Names come from strangers: URLs, file names, table cells. Every segment of a path goes through `safe_segment`, which
 applies the rules of POSIX and of Windows on every platform, so an output folder can be copied anywhere.
@@ -33,6 +34,9 @@ STEM_EXTENSIONS: Final = frozenset(
     "jpg jpeg jpe jfif pjpeg pjp png apng webp gif avif bmp dib tif tiff heic heif jxl jp2 svg ico".split()  # noqa: SIM905
 )
 """Endings of image names, lower case. Only these are taken off a name to make its stem: `v1.2` keeps its dot."""
+
+ORIGINALS: Final = "originals"
+"""The folder of originals below the output folder."""
 
 _NAMELESS = "unnamed"
 _VARIANT_FOLDER = "*"
@@ -93,7 +97,11 @@ def _cut(text: str) -> str:
 
 
 def fold(stem: str) -> str:
-    """The stem as the least discerning file system compares it: case and invisible characters do not count."""
+    """The stem as the least discerning file system compares it: case and invisible characters do not count.
+
+    Nor does the place of a variant's folder, which may be no folder at all.
+    """
+    stem = stem.replace(f"{_VARIANT_FOLDER}/", "")
     if stem.isascii():
         return stem.lower()
     # Canonical caseless matching (Unicode 3.13, D145), and what HFS+ ignores: format characters such as U+200D.
@@ -138,6 +146,15 @@ def output_path(claim: Claim, key: str, variant: str | None, extension: str) -> 
     return f"{stem}.{extension}" if extension else stem
 
 
+def original_path(claim: Claim, extension: str) -> str:
+    """Where the original of an item goes, relative to the output folder: `originals/{stem}.{extension}`.
+
+    Nobody else's file: where originals are kept, an item owns its stem with every extension, and no stem of an item
+    begins with this folder (see `claim_for`).
+    """
+    return f"{ORIGINALS}/{claim.stem.replace(f'{_VARIANT_FOLDER}/', '')}.{extension}"
+
+
 def claim_for(
     row: Row,
     *,
@@ -147,12 +164,16 @@ def claim_for(
     animated: Literal["first", "all"] = "first",
     index: int = 0,
     key: str = "",
+    keep_originals: bool = False,
 ) -> Claim:
     """The name an item asks for.
 
     By default the last part of the URL's path (its host where there is no path; the query never counts), or the place
     of the file in its folder. The extension is that of the output format; for `same` the one that a local file's name
     foretells, and None for a URL. `fetch` keeps name and extension as they are. Only templates use `index` and `key`.
+
+    With `keep_originals` the claim is for every extension, since the original may have any, and a folder `originals` at
+    the top becomes `_originals`.
     """
     name = safe_segment(_last_name(row))
     if mode == "fetch":
@@ -168,7 +189,18 @@ def claim_for(
             stem = folder + slash + last
     elif "/" in (row.inside or (row.request and row.request.name) or "").replace("\\", "/"):
         stem = "/".join((*_safe_parent(row), stem))
+    if keep_originals:
+        return Claim(stem=_beside_originals(stem), extension=None)
     return Claim(stem=stem, extension=extension)
+
+
+def _beside_originals(stem: str) -> str:
+    """The stem, its topmost folder renamed where it is the one of the originals."""
+    *folders, last = stem.split("/")
+    top = next((index for index, name in enumerate(folders) if name != _VARIANT_FOLDER), None)
+    if top is not None and fold(folders[top]) == ORIGINALS:
+        folders[top] = f"_{folders[top]}"
+    return "/".join((*folders, last))
 
 
 def _split(name: str) -> tuple[str, str | None]:

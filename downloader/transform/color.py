@@ -86,7 +86,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     the darkest sample becomes black and the lightest white.
     """
     if image.mode.startswith("I;16"):
-        return image.point(lambda sample: sample * (1 / 256)).convert("L")
+        wide = image if image.mode == "I;16" else image.convert("I")  # Pillow scales no other byte order
+        return wide.point(lambda sample: sample * (1 / 256)).convert("L")
     floats = image.convert("F")
     low, high = cast("tuple[float, float]", floats.getextrema())
     if not (isfinite(low) and isfinite(high)):

@@ -35,9 +35,11 @@ def start_context() -> ForkServerContext | SpawnContext:
 
 
 class Crew:
-    """`size` worker processes around one queue of `queue_size` messages."""
+    """`size` worker processes around one queue of `queue_size` messages; the rest is for `worker.begin`."""
 
-    def __init__(self, size: int, queue_size: int, settings: Transform, staging: str) -> None:
+    def __init__(
+        self, size: int, queue_size: int, settings: Transform, staging: str, *, keep_originals: bool = False
+    ) -> None:
         context = start_context()
         self.size = size
         self.channel: Channel = context.Queue(queue_size)
@@ -47,7 +49,7 @@ class Crew:
             size,
             mp_context=context,
             initializer=worker.begin,
-            initargs=(self.channel, self._slots, taken, settings, staging),
+            initargs=(self.channel, self._slots, taken, settings, staging, keep_originals),
         )
 
     def warm_up(self) -> None:

@@ -42,12 +42,19 @@ _READERS = (
 
 _OUT_OF_MEMORY = "there was not enough memory to decode the image: raise --worker-memory, or run fewer --processes"
 
+_UNSAID_BYTES_PER_PIXEL = {"jpeg": 6, "webp": 16}
+"""What a decoder may ask for, where the lack of it looks like damage.
+
+All coefficients of a progressive JPEG (2 bytes, 3 colours); of WebP the two canvases of libwebp and Pillow's two copies
+(4 bytes each).
+"""
+
 _UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization", "decoder")
 """What Pillow says of a TIFF that is whole, but of a kind it does not read."""
 
 
-def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
-    """The format (one of `sniff.FORMATS`, or `heif`) and the image, its header read and no pixel decoded yet."""
+def identify(data: bytes) -> str:
+    """The format: one of `sniff.FORMATS`, or `heif`; raises `Unusable` where it is none that can be read."""
     found = sniff.identify(data)
     if isinstance(found, sniff.Refused):
         raise Unusable(found.kind, _refusal(found))
@@ -56,12 +63,11 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
             FailureKind.UNSUPPORTED_FORMAT,
             "this is a HEIC image, which needs one more package: pip install pillow-heif",
         )
-    with decoding(found.format, data):
-        return found.format, reopen(found.format, data)
+    return found.format
 
 
-def reopen(name: str, data: bytes) -> ImageFile.ImageFile:
-    """Open bytes of a format that is known already. Only that format's parser is tried.
+def open_image(name: str, data: bytes) -> ImageFile.ImageFile:
+    """Open bytes of a known format: the header is read, no pixel decoded. Only that format's parser is tried.
 
     Pillow's names of the formats are ours in capitals.
     """
@@ -79,10 +85,10 @@ def _refusal(found: sniff.Refused) -> str:
 def _heif_readable() -> bool:
     """Whether the optional package pillow-heif is installed; asked only when a HEIC image comes."""
     try:
-        import pillow_heif  # type: ignore[import-not-found]  # noqa: PLC0415 - optional, and slow to load
+        import pillow_heif  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
         return False
-    pillow_heif.register_heif_opener(thumbnails=False)
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
     return True
 
 
@@ -105,7 +111,10 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
 
 def _diagnosis(name: str, data: bytes, error: Exception) -> Unusable:
     reason = plain(error)
-    if "out of memory" in reason:
+    if isinstance(error, Image.DecompressionBombError):
+        advice = "raise it if you trust the file"
+        return Unusable(FailureKind.IMAGE_TOO_LARGE, f"a frame of it has more pixels than --max-pixels: {advice}")
+    if "out of memory" in reason.lower() or _short_of_memory(name, data):
         return Unusable(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if "truncated" in reason.lower() or sniff.ends_early(name, data):
         advice = "fetch it again, or take what is there with --truncated keep"
@@ -119,6 +128,18 @@ def _diagnosis(name: str, data: bytes, error: Exception) -> Unusable:
     return Unusable(FailureKind.CORRUPT_IMAGE, f"the {name} image is damaged ({reason}): fetch it again or replace it")
 
 
+def _short_of_memory(name: str, data: bytes) -> bool:
+    """Whether there is not enough memory now for a decoder that does not tell."""
+    sides = sniff.sides(name, data)
+    if sides is None or name not in _UNSAID_BYTES_PER_PIXEL:
+        return False
+    try:
+        bytearray(sides[0] * sides[1] * _UNSAID_BYTES_PER_PIXEL[name])  # promised only; nothing is written to it
+    except MemoryError:
+        return True
+    return False
+
+
 def _reason_of_refusal(name: str, data: bytes) -> str:
     """Why Pillow could not open the file; `Image.open` itself does not tell."""
     factory: Any = Image.OPEN[name.upper()][0]
@@ -127,6 +148,16 @@ def _reason_of_refusal(name: str, data: bytes) -> str:
     except Exception as error:  # noqa: BLE001 - as in `decoding`
         return plain(error)
     return "its header is not understood"
+
+
+@contextmanager
+def growing_to(limit: int) -> Iterator[None]:
+    """Let Pillow refuse an image that grows beyond so many pixels: frames of a GIF may reach outside its first one."""
+    Image.MAX_IMAGE_PIXELS = (limit + 1) // 2  # Pillow warns at this number, and refuses at twice of it
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +187,7 @@ def load(name: str, data: bytes, image: ImageFile.ImageFile, *, reduction: int =
             raise
     with decoding(name, data):
         if name == "jpeg":  # given an end, libjpeg fills what is missing; progressive images need that to show at all
-            image = reopen(name, data + b"\xff\xd9")
+            image = open_image(name, data + b"\xff\xd9")
         else:  # rows decoded so far are in the image already; there is nothing left to read
             image.tile = []
         return replace(_load(image, reduction), cut=True)

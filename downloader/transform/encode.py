@@ -30,15 +30,6 @@ MODES = {
 }
 """Working modes that an encoder takes as they are."""
 
-PNG_COMPRESS_LEVEL = 4
-"""zlib level, 0 to 9. Measured on photographs of 256 and 1,024 px: half the time of level 6, at most 6 % more bytes."""
-
-WEBP_METHOD = 2
-"""Effort, 0 to 6. Measured on the same: half the time of libwebp's default 4 for 1 to 3 % more bytes."""
-
-AVIF_SPEED = 6
-"""0 (slow) to 10; 6 is Pillow's default."""
-
 # One worker process has one core. Pillow's AVIF decoder takes its thread count from this global (there is no argument),
 # and left at 0 every one of N workers would start N threads.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -107,6 +98,8 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:  # noqa: ANN4
     except MemoryError:
         raise
     except Exception as error:
+        if "memory" in plain(error).lower():  # as libwebp and libavif say it
+            raise MemoryError from error
         raise Unusable(FailureKind.ENCODE, f"the {name} encoder refused the image ({plain(error)})") from error
     return out.getvalue()
 
@@ -120,24 +113,30 @@ def _options(name: str, settings: Transform, blocks: Blocks, profile: bytes | No
     match name:
         case "jpeg":
             own: dict[str, Any] = {
-                "quality": settings.quality,
-                "subsampling": "4:2:0",
-                "optimize": False,  # optimising and progressive scans each cost another pass
-                "progressive": False,
+                "quality": settings.jpeg.quality or settings.quality,
+                "subsampling": settings.jpeg.subsampling,
+                "progressive": settings.jpeg.progressive,
+                "optimize": False,  # costs another pass
                 "comment": blocks.comment,
                 "xmp": blocks.xmp,
             }
         case "png":
-            own = {"compress_level": PNG_COMPRESS_LEVEL, "pnginfo": _png_text(blocks)}
+            own = {"compress_level": settings.png.compress_level, "pnginfo": _png_text(blocks)}
         case "webp":
             own = {
-                "quality": settings.quality,
-                "method": WEBP_METHOD,
+                "quality": settings.webp.quality or settings.quality,
+                "method": settings.webp.method,
+                "lossless": settings.webp.lossless,
                 "xmp": blocks.xmp,
                 "exif": blocks.exif.removeprefix(b"Exif\x00\x00"),  # the WebP container wants the TIFF block alone
             }
         case "avif":
-            own = {"quality": settings.quality, "speed": AVIF_SPEED, "max_threads": 1, "xmp": blocks.xmp}
+            own = {
+                "quality": settings.avif.quality or settings.quality,
+                "speed": settings.avif.speed,
+                "max_threads": 1,
+                "xmp": blocks.xmp,
+            }
         case _:
             return {"comment": blocks.comment}  # gif: no place for the rest
     return {"exif": blocks.exif, "icc_profile": profile or b""} | own

@@ -1,4 +1,4 @@
-"""One image: bytes in, encoded bytes out. No file is written, no process started, nothing global is changed.
+"""One image: bytes in, encoded bytes out. No file is written, no process started, nothing global stays changed.
 
 `render` is all there is to call. It works in this order, each step on as few pixels as possible:
 
@@ -30,7 +30,7 @@ from PIL import Image, ImageFile
 
 from downloader.config.settings import Transform
 from downloader.model.failures import FailureKind, SkipReason, Warn
-from downloader.transform import color, decode, encode, geometry, metadata
+from downloader.transform import color, decode, encode, geometry, metadata, sniff
 from downloader.transform.geometry import Plan, Sides
 from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
 from downloader.transform.resample import Source
@@ -40,7 +40,9 @@ __all__ = ["Encoded", "Picture", "Unusable", "Unwanted", "render"]
 _SAME_FORMAT = {"bmp": "png", "tiff": "png", "gif": "png", "heif": "jpeg"}
 """Output format for `same` where it is not the input's own."""
 
-_ANIMATED_OUTPUT = frozenset(("gif", "webp", "png", "avif"))
+_MOVING = frozenset(("gif", "webp", "png", "avif"))
+"""Formats that hold animations, to be read and to be written; pages of a TIFF and pictures of a HEIC are none."""
+
 _GREY_OUTPUT = frozenset(("jpeg", "png", "avif"))
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,14 +91,18 @@ class _Rendering:
 
     def picture(self) -> Picture:
         with self._timed("decode"):
-            name, image = decode.open_image(self.data)
+            name = decode.identify(self.data)
+            if declared := sniff.sides(name, self.data):
+                self._check_pixels(declared, 1)
             with decode.decoding(name, self.data):
+                image = decode.open_image(name, self.data)
                 animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             target = self._target(name, animated=animated)
-            several = animated and self.settings.animated == "all" and target in _ANIMATED_OUTPUT
+            several = animated and self.settings.animated == "all" and {name, target} <= _MOVING
             with decode.decoding(name, self.data):
                 frames = image.n_frames if several else 1  # type: ignore[attr-defined]
-            self._check_header(image.size, frames)
+            self._check_pixels(image.size, frames)
+            self._check_wanted(image.size)
         if animated and not several:
             self._warn(Warn.FRAMES_DROPPED)
         if name == "jpeg" and metadata.has_gain_map(image, self.data):
@@ -127,10 +133,10 @@ class _Rendering:
             with self._timed("resize"):
                 frame, kept = self._finish(source, plan, target, turn=turn, reduction=pixels.reduction, profile=profile)
             with self._timed("encode"):
-                blocks = metadata.kept(pixels.image, self.settings.metadata, plan.final)
+                blocks = self._metadata(pixels.image, plan)
                 data = encode.encode(frame, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
-        return self._picture(renditions, upright)
+        return self._picture(name, renditions, upright)
 
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
@@ -152,11 +158,11 @@ class _Rendering:
         renditions = []
         for variant, plan, done in zip(self._variants(), plans, finished, strict=True):
             with self._timed("encode"):
-                blocks = metadata.kept(image, self.settings.metadata, plan.final)
+                blocks = self._metadata(image, plan)
                 animation = encode.Animation(frames=done, durations_ms=durations_ms, plays=plays)
                 data = encode.encode_animation(animation, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
-        return self._picture(renditions, upright)
+        return self._picture(name, renditions, upright)
 
     def _frames(self, name: str, image: ImageFile.ImageFile) -> Iterator[Image.Image]:
         """A copy of the whole picture at every frame; a cut file gives the frames it has, if the settings keep them."""
@@ -165,7 +171,8 @@ class _Rendering:
         color.clear_colour_in_8_bits(image)
         for index in range(first, image.n_frames):  # type: ignore[attr-defined]
             try:
-                with self._timed("decode"), decode.decoding(name, self.data):
+                limit = decode.growing_to(self.settings.max_pixels)
+                with self._timed("decode"), decode.decoding(name, self.data), limit:
                     image.seek(index)
                     image.load()
                     frame = image.crop((0, 0, *size))  # frames of a GIF may reach beyond the first
@@ -203,6 +210,13 @@ class _Rendering:
         grey_stays = target in _GREY_OUTPUT and not plan.padded  # the padding may be coloured
         return color.keepable(frame, profile, grey_stays=grey_stays)
 
+    def _metadata(self, image: Image.Image, plan: Plan) -> metadata.Blocks:
+        """What of the source's metadata goes into one output."""
+        blocks = metadata.kept(image, self.settings.metadata, plan.final)
+        if not blocks.complete:
+            self._warn(Warn.METADATA_DROPPED)
+        return blocks
+
     def _target(self, name: str, *, animated: bool) -> str:
         """The output format."""
         if self.settings.format != "same":
@@ -211,8 +225,8 @@ class _Rendering:
             return "gif"
         return _SAME_FORMAT.get(name, name)
 
-    def _check_header(self, size: Sides, frames: int) -> None:
-        """Refuse what is too large, and leave out what is not wanted, before any pixel is decoded."""
+    def _check_pixels(self, size: Sides, frames: int) -> None:
+        """Refuse what is too large, before any pixel is decoded."""
         width, height = size
         limit = self.settings.max_pixels
         if geometry.pixels(size, frames) > limit:
@@ -221,6 +235,10 @@ class _Rendering:
                 FailureKind.IMAGE_TOO_LARGE,
                 f"{width} x {height}{each} is more than --max-pixels {limit}: raise it if you trust the file",
             )
+
+    def _check_wanted(self, size: Sides) -> None:
+        """Leave out what is not wanted, before any pixel is decoded."""
+        width, height = size
         if self.settings.min_side is not None and min(size) < self.settings.min_side:
             raise Unwanted(
                 SkipReason.TOO_SMALL, f"{width} x {height} has a side shorter than --min-side {self.settings.min_side}"
@@ -253,9 +271,10 @@ class _Rendering:
     def _variants(self) -> tuple[str | None, ...]:
         return geometry.variant_names(self.settings.resize) if self.settings.resize else (None,)
 
-    def _picture(self, renditions: list[Encoded], upright: Sides) -> Picture:
+    def _picture(self, name: str, renditions: list[Encoded], upright: Sides) -> Picture:
         return Picture(
             renditions=tuple(renditions),
+            format=name,
             width=upright[0],
             height=upright[1],
             warnings=tuple(self.warned),

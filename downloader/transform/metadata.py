@@ -50,11 +50,15 @@ _IPTC_COPYRIGHT, _IPTC_BYLINE = 116, 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """Metadata for one output file; empty bytes where there is none."""
+    """Metadata for one output file; empty bytes where there is none.
+
+    `complete` is false where the policy would have kept more, but it is too long to be written.
+    """
 
     exif: bytes = b""
     xmp: bytes = b""
     comment: bytes = b""
+    complete: bool = True
 
 
 def _exif(image: Image.Image) -> Image.Exif | None:
@@ -101,10 +105,12 @@ def kept(image: Image.Image, policy: Metadata, size: tuple[int, int]) -> Blocks:
     if policy == "copyright":
         return Blocks(exif=_rights_block(image))
     with_gps = policy == "all"
+    exif, exif_fits = _whole_exif(image, size, with_gps=with_gps)
     return Blocks(
-        exif=_whole_exif(image, size, with_gps=with_gps) or _rights_block(image),
+        exif=exif or _rights_block(image),
         xmp=_whole_xmp(image, with_gps=with_gps),
         comment=_comment(image) if with_gps else b"",
+        complete=exif_fits and len(_packet(image)) <= _BLOCK_LIMIT_BYTES,
     )
 
 
@@ -150,14 +156,18 @@ def _iptc(image: Image.Image) -> dict[int, bytes]:
     return found
 
 
-def _xmp(image: Image.Image) -> bytes:
-    """The XMP packet; empty where there is none, it is not UTF-8, or it is too long to keep."""
+def _packet(image: Image.Image) -> bytes:
+    """The XMP packet as it is; empty where there is none."""
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
-    if not isinstance(packet, bytes) or len(packet) > _BLOCK_LIMIT_BYTES or b"\x00" in packet.rstrip(b"\x00"):
-        return b""
-    return packet.rstrip(b"\x00")
+    return packet.rstrip(b"\x00") if isinstance(packet, bytes) else b""
+
+
+def _xmp(image: Image.Image) -> bytes:
+    """The XMP packet; empty where there is none, it is not UTF-8, or it is too long to keep."""
+    packet = _packet(image)
+    return b"" if len(packet) > _BLOCK_LIMIT_BYTES or b"\x00" in packet else packet
 
 
 def _xmp_text(packet: bytes, name: bytes) -> bytes:
@@ -171,11 +181,14 @@ def _xmp_text(packet: bytes, name: bytes) -> bytes:
     return text.strip().encode("utf-8")[:_TEXT_LIMIT_BYTES]
 
 
-def _whole_exif(image: Image.Image, size: tuple[int, int], *, with_gps: bool) -> bytes:
-    """The EXIF block written anew, without what is no longer true; empty if there is none or it cannot be written."""
+def _whole_exif(image: Image.Image, size: tuple[int, int], *, with_gps: bool) -> tuple[bytes, bool]:
+    """The EXIF block written anew, without what is no longer true, and whether all of it could be kept.
+
+    Empty where there is none or it cannot be written. A block too long loses the maker note first.
+    """
     exif = _exif(image)
     if not exif:
-        return b""
+        return b"", True
     try:
         camera = exif.get_ifd(ExifTags.IFD.Exif)
         for tag, side in zip(_PIXEL_SIDES, size, strict=True):
@@ -188,11 +201,12 @@ def _whole_exif(image: Image.Image, size: tuple[int, int], *, with_gps: bool) ->
         if not with_gps and ExifTags.IFD.GPSInfo in exif:
             del exif[ExifTags.IFD.GPSInfo]
         block = exif.tobytes()
-        if len(block) > _BLOCK_LIMIT_BYTES and camera.pop(_MAKER_NOTE, None) is not None:
+        fits = len(block) <= _BLOCK_LIMIT_BYTES
+        if not fits and camera.pop(_MAKER_NOTE, None) is not None:
             block = exif.tobytes()
     except Exception:  # noqa: BLE001 - values of a type their tag does not allow; see the module docstring
-        return b""
-    return block if len(block) <= _BLOCK_LIMIT_BYTES else b""
+        return b"", True
+    return block if len(block) <= _BLOCK_LIMIT_BYTES else b"", fits
 
 
 def _whole_xmp(image: Image.Image, *, with_gps: bool) -> bytes:

@@ -64,11 +64,12 @@ class Encoded:
 class Picture:
     """Everything made of one source.
 
-    `width` and `height` are the upright source in pixels. `timings_s` has the keys `decode`, `resize` (colour included)
-    and `encode`, in seconds.
+    `format` is that of the source, `heif` or one of `sniff.FORMATS`. `width` and `height` are the upright source in
+    pixels. `timings_s` has the keys `decode`, `resize` (colour included) and `encode`, in seconds.
     """
 
     renditions: tuple[Encoded, ...]
+    format: str
     width: int
     height: int
     warnings: tuple[Warn, ...]

@@ -254,18 +254,58 @@ _RARE_JPEG = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7
 
 
 def jpeg_process(data: bytes) -> str | None:
-    """The rare JPEG process that libjpeg-turbo does not decode here, in words; None for the usual ones.
+    """The rare JPEG process that libjpeg-turbo does not decode here, in words; None for the usual ones."""
+    at = _jpeg_frame(data)
+    if at is None:
+        return None
+    marker, bits = data[at + 1], data[at + 4]
+    return _RARE_JPEG.get(marker) if bits == 8 else f"{bits}-bit"  # noqa: PLR2004 - bits of a usual sample
 
-    Walks the markers, each with its length, up to the start of frame.
-    """
+
+def _jpeg_frame(data: bytes) -> int | None:
+    """Where the start of frame is: walks the markers, each with its length."""
     at = 2
-    while at + 5 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins with it
-        marker = data[at + 1]
-        if marker in _JPEG_FRAMES:
-            bits = data[at + 4]
-            return _RARE_JPEG.get(marker) if bits == 8 else f"{bits}-bit"  # noqa: PLR2004 - bits of a usual sample
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # noqa: PLR2004 - a fill byte
+    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins with it
+        if data[at + 1] in _JPEG_FRAMES:
+            return at
+        fill = data[at + 1] == 0xFF  # noqa: PLR2004 - a fill byte
+        at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+_ISPE = re.compile(rb"ispe\x00{4}(.{8})", re.DOTALL)
+_META_BYTES = 65_536
+"""How far into a file its description is looked for; it is a few hundred bytes, before the pixels."""
+
+
+def sides(name: str, data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels as the file declares them; None where it cannot be told, and for other formats.
+
+    For what has to be known without a decoder: libwebp takes the memory for all pixels when it opens a file, and to
+    libavif an image beyond its own limit is a broken one.
+    """
+    width = height = 0
+    if name == "jpeg" and (at := _jpeg_frame(data)) is not None:
+        height, width = struct.unpack(">HH", data[at + 5 : at + 9])  # ITU-T T.81 B.2.2
+    elif name == "webp" and len(data) >= 30:  # noqa: PLR2004 - RFC 9649: two headers and 10 bytes; no file is shorter
+        width, height = _webp_sides(data)
+    elif name in {"avif", "heif"}:  # the largest of its pictures, tiles and thumbnails: ISO/IEC 23008-12, 6.5.3
+        declared = (struct.unpack(">II", sides) for sides in _ISPE.findall(data[:_META_BYTES]))
+        width, height = max(declared, key=lambda sides: sides[0] * sides[1], default=(0, 0))
+    return (width, height) if width and height else None
+
+
+def _webp_sides(data: bytes) -> tuple[int, int]:
+    """The sides of the canvas by the first chunk of a WebP (RFC 9649, 2.5 to 2.7)."""
+    match data[12:16]:
+        case b"VP8X":  # each 24 bits, less 1
+            return 1 + _u32(data, 24) % 2**24, 1 + (_u32(data, 26) >> 8)
+        case b"VP8L":  # each 14 bits, less 1, behind a signature byte
+            packed = _u32(data, 21)
+            return 1 + packed % 2**14, 1 + (packed >> 14) % 2**14
+        case b"VP8 ":  # each 14 bits and 2 for scaling, behind frame tag and start code
+            return _u32(data, 26) % 2**14, (_u32(data, 26) >> 16) % 2**14
+    return 0, 0
 
 
 def _u32(data: bytes, at: int, *, big: bool = False) -> int:

@@ -43,14 +43,27 @@ class _Trial:
 
 
 class TransformStage:
-    """Turns what the hand-off holds into facts, told one by one to `tell`."""
+    """Turns what the hand-off holds into facts, told one by one to `tell`.
+
+    With `keep_originals` the bytes of each image are one more rendition of it, `ORIGINAL`.
+    """
 
     def __init__(
-        self, settings: Transform, processes: int, staging: str, handoff: HandOff, tell: Tell, stop: Stop, meter: Meter
+        self,
+        settings: Transform,
+        processes: int,
+        staging: str,
+        handoff: HandOff,
+        tell: Tell,
+        stop: Stop,
+        meter: Meter,
+        *,
+        keep_originals: bool = False,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._staging = staging
+        self._keep_originals = keep_originals
         self._handoff = handoff
         self._tell = tell
         self._stop = stop
@@ -91,7 +104,8 @@ class TransformStage:
         return self._handoff.closed and not self._handoff.outstanding and not self._suspects and self._trial is None
 
     def _hire(self, size: int) -> Crew:
-        return Crew(size, max(self._handoff.size, 1), self._settings, self._staging)
+        room = max(self._handoff.size, 1)
+        return Crew(size, room, self._settings, self._staging, keep_originals=self._keep_originals)
 
     # -- the crew at work --------------------------------------------------------------------------------------------
 

@@ -22,9 +22,9 @@ from typing import Any
 from downloader.config.settings import Transform
 from downloader.handoff import Channel, take
 from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import Failed, Fetched, Rendition, Skipped, Transformed
+from downloader.model.items import ORIGINAL, Failed, Fetched, Rendition, Skipped, Transformed
 from downloader.transform.image import render
-from downloader.transform.picture import Encoded, Unusable, Unwanted, plain
+from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
 
 BATCH_ITEMS = 8
 """Items a worker does before it hands their facts back."""
@@ -35,6 +35,10 @@ PATIENCE_S = 1.0
 
 FATAL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """Errors of the output place, not of one item: disk full, quota, read-only, broken device."""
+
+
+_EXTENSIONS = {"jpeg": "jpg", "heif": "heic"}
+"""Of source formats, where it is not the name of the format."""
 
 
 class Slot(Structure):
@@ -65,12 +69,20 @@ class _Bench:
     slot: Any
     settings: Transform
     staging: str
+    keep_originals: bool
 
 
 _bench: _Bench | None = None
 
 
-def begin(channel: Channel, slots: Any, taken: "Synchronized[int]", settings: Transform, staging: str) -> None:  # noqa: ANN401 - ctypes array
+def begin(
+    channel: Channel,
+    slots: Any,  # noqa: ANN401 - ctypes array
+    taken: "Synchronized[int]",
+    settings: Transform,
+    staging: str,
+    keep_originals: bool,
+) -> None:
     """Set this process up: its slot, its limits, its signals, and its end when the parent is gone."""
     global _bench  # noqa: PLW0603 - a pool initializer can leave its result nowhere else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -82,7 +94,7 @@ def begin(channel: Channel, slots: Any, taken: "Synchronized[int]", settings: Tr
         taken.value += 1
     slot = slots[index]
     slot.pid = os.getpid()
-    _bench = _Bench(channel=channel, slot=slot, settings=settings, staging=staging)
+    _bench = _Bench(channel=channel, slot=slot, settings=settings, staging=staging, keep_originals=keep_originals)
 
 
 def _alarm(_signal: int, _frame: FrameType | None) -> None:
@@ -181,8 +193,9 @@ def _transform(fetched: Fetched, bench: _Bench) -> Answer:
         message = f"a defect in downloader, please report it: {type(problem).__name__}: {plain(problem)}"
         return failed(fetched, FailureKind.INTERNAL, message)
     started = time.perf_counter()
+    images = (*picture.renditions, _original(picture, data)) if bench.keep_originals else picture.renditions
     try:
-        renditions = tuple(_write(fetched, image, bench.staging) for image in picture.renditions)
+        renditions = tuple(_write(fetched, image, bench.staging) for image in images)
     except OSError as problem:
         if problem.errno in FATAL_ERRNOS:
             return NoRoom(reason=f"{bench.staging}: {problem.strerror}")
@@ -195,6 +208,18 @@ def _transform(fetched: Fetched, bench: _Bench) -> Answer:
         sha256=fetched.sha256 or sha256(data).hexdigest(),
         warnings=picture.warnings,
         timings_s={**picture.timings_s, "write": time.perf_counter() - started},
+    )
+
+
+def _original(picture: Picture, data: bytes) -> Encoded:
+    """The bytes as they came, under the extension of what they are."""
+    return Encoded(
+        variant=ORIGINAL,
+        extension=_EXTENSIONS.get(picture.format, picture.format),
+        format=picture.format,
+        width=picture.width,
+        height=picture.height,
+        data=data,
     )
 
 

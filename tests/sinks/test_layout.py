@@ -17,6 +17,7 @@ from downloader.sinks.layout import (
     claim_for,
     clashes,
     fold,
+    original_path,
     output_path,
     safe_segment,
 )
@@ -248,6 +249,7 @@ def test_variants_are_appended() -> None:
         (Claim(stem="é", extension="jpg"), Claim(stem="E\u0301", extension="jpg"), True),
         (Claim(stem="a\u200db", extension="jpg"), Claim(stem="ab", extension="jpg"), True),
         (Claim(stem="a", extension="jpg"), Claim(stem="b", extension="jpg"), False),
+        (Claim(stem="*/a", extension="jpg"), Claim(stem="a", extension="jpg"), True),
     ],
 )
 def test_clashes(a: Claim, b: Claim, expected: bool) -> None:
@@ -292,13 +294,50 @@ few_names = st.sampled_from(
 )
 rows = st.lists(
     few_names.map(lambda name: url(f"http://h/{name}"))
-    | st.builds("{}/{}".format, st.sampled_from(["a", "A", "b"]), few_names).map(file)
+    | st.builds(
+        "{}/{}".format, st.sampled_from(["a", "A", "b", "originals", "Original\u200ds", "_originals"]), few_names
+    ).map(file)
     | nasty_text.map(url),
     max_size=12,
 )
 templates = st.sampled_from(
-    [None, "{stem}", "{key:.3}", "{parent}/x", "{variant}/{stem}", "{parent}/{variant}/{parent}/{stem}", "x"]
+    [
+        None,
+        "{stem}",
+        "{key:.3}",
+        "{parent}/x",
+        "{variant}/{stem}",
+        "{parent}/{variant}/{parent}/{stem}",
+        "x",
+        "originals/{stem}",
+    ]
 ).map(lambda text: text and Template(text))
+
+
+@given(rows, templates, st.sampled_from(["same", "jpeg"]), st.booleans())
+def test_originals_and_results_never_share_a_file(
+    rows: list[Row],
+    template: Template | None,
+    format: str,  # noqa: A002
+    several: bool,
+) -> None:
+    """Law: with originals kept, placing is injective over results and originals, whatever the extensions are."""
+    claims = plan(rows, mode="run", format=format, template=template, keep_originals=True)
+    paths = [
+        path
+        for number, claim in enumerate(claims)
+        for extension in ("jpg", "png")
+        for path in (
+            original_path(claim, extension),
+            *(
+                output_path(claim, key_of(number), variant, extension)
+                for variant in (("thumb", "a") if several else (None,))
+            ),
+        )
+    ]
+    assert len({fold(path) for path in paths}) == len(paths)
+    for path in paths:
+        assert_safe_path(path)
 
 
 @given(rows, templates, st.sampled_from(["run", "fetch"]), st.sampled_from(["same", "jpeg"]), st.booleans())

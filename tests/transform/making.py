@@ -1,5 +1,6 @@
 """Images made for the tests, and a short way to render and look at the result."""
 
+from array import array
 from io import BytesIO
 from typing import Any
 
@@ -23,6 +24,13 @@ def corners(width: int = 80, height: int = 60, mode: str = "RGB") -> Image.Image
 def noise(width: int, height: int) -> Image.Image:
     """An image that no codec makes small."""
     return Image.effect_noise((width, height), 80).convert("RGB")
+
+
+def big_endian(deep: Image.Image) -> Image.Image:
+    """16-bit grey with its bytes in the order of TIFFs from a Macintosh."""
+    samples = array("H", deep.tobytes())  # on the little-endian machines we test on
+    samples.byteswap()
+    return Image.frombytes("I;16B", deep.size, samples.tobytes())
 
 
 def saved(image: Image.Image, name: str = "PNG", **options: object) -> bytes:

@@ -6,10 +6,10 @@ import sys
 from io import BytesIO
 
 import pytest
-from making import CORNERS, corners, made, near, noise, pixel, saved, shown
+from making import CORNERS, big_endian, corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
 
-from downloader.config.settings import Transform
+from downloader.config.settings import Avif, Jpeg, Png, Transform, Webp
 from downloader.model.failures import FailureKind, SkipReason
 from downloader.transform import geometry, resample
 from downloader.transform import image as image_module
@@ -113,6 +113,25 @@ def test_large_jpegs_are_decoded_at_a_smaller_scale(spec: str, monkeypatch: pyte
     assert 0 < max(error) < 255 / 10 ** (38 / 20), "the scaled decode must differ, but by less than 38 dB"
 
 
+@pytest.mark.parametrize("spec", ["128x96", "128x"])
+def test_progressive_jpegs_are_decoded_at_a_smaller_scale(spec: str) -> None:
+    """Pitfall 29: scaled decode serves progressive files too: the same picture as the baseline file gives."""
+    photo = noise(64, 48).resize((1024, 768))
+    baseline, progressive = (
+        shown(made(saved(photo, "JPEG", quality=90, progressive=progressive), spec, format="png"))
+        for progressive in (False, True)
+    )
+    assert ImageChops.difference(baseline, progressive).getbbox() is None
+
+
+def test_resizing_mixes_the_values_of_the_file() -> None:
+    """Pitfall 30: encoded values are mixed, as browsers and other tools do: black and white make 128, not 188."""
+    checks = Image.new("L", (256, 256))
+    checks.putdata([255 * ((x + y) % 2) for y in range(256) for x in range(256)])
+    result = shown(made(saved(checks), "16"))
+    assert abs(ImageStat.Stat(result).mean[0] - 127.5) < 2
+
+
 def test_several_sizes_come_from_one_image() -> None:
     """Several sizes: each exact, named, and in the order they were asked for."""
     picture = made(saved(corners(1600, 1200), "JPEG"), "thumb=64 200x 50%")
@@ -170,21 +189,24 @@ def test_same_keeps_the_format_where_it_is_one_to_keep(name: str, extension: str
 
 
 @pytest.mark.parametrize("output", ["jpeg", "png", "webp", "avif"])
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "PA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "PA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I;16B", "I", "F"]
+)
 def test_no_mode_is_refused_by_any_format(mode: str, output: str) -> None:
     """Pitfall 15: modes that encoders refuse are converted first, and stay recognisable."""
     source = corners(64, 48, "RGB")
     if mode == "LAB":
         lab = ImageCms.createProfile("LAB")
         source = ImageCms.profileToProfile(source, ImageCms.createProfile("sRGB"), lab, outputMode="LAB") or source
-    elif mode == "I;16":
-        source = source.convert("I").point(lambda v: v * 256).convert("I;16")
+    elif mode.startswith("I;16"):
+        deep = source.convert("I").point(lambda v: v * 256).convert("I;16")
+        source = big_endian(deep) if mode == "I;16B" else deep
     elif mode == "PA":
         source = source.convert("P").convert("PA")
     else:
         source = source.convert(mode)
     result = shown(
-        made(saved(source, "TIFF" if mode in {"CMYK", "YCbCr", "LAB", "PA", "I", "F"} else "PNG"), format=output)
+        made(saved(source, "PNG" if mode in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"} else "TIFF"), format=output)
     )
     red, yellow = pixel(result.convert("L"), 16, 12)[0], pixel(result.convert("L"), 48, 36)[0]
     assert red < yellow - 60
@@ -287,36 +309,89 @@ def test_rendering_loads_no_further_plugins() -> None:
 
 
 def test_jpeg_output_is_what_the_settings_say() -> None:
-    """JPEG: baseline, 4:2:0, and the quality that was asked for changes the size."""
+    """JPEG: baseline and 4:2:0 unless told, and the quality that was asked for changes the size."""
     data = saved(noise(200, 150))
     low, high = (made(data, format="jpeg", quality=quality).renditions[0].data for quality in (30, 95))
     assert len(low) < len(high) / 2
     image = Image.open(BytesIO(low))
     assert "progressive" not in image.info
     assert image.layer == [(1, 2, 2, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]
+    full = shown(made(data, format="jpeg", jpeg=Jpeg(progressive=True, subsampling="4:4:4")))
+    assert full.info["progressive"]
+    assert full.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]
 
 
-def test_memory_that_is_not_there_is_an_outcome() -> None:
-    """An image larger than the memory of the process fails as `out_of_memory`, and the process goes on."""
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif"])
+def test_an_encoder_may_have_a_quality_of_its_own(name: str) -> None:
+    """`[transform.NAME] quality` is that of one format; the common one stands wherever it is not given."""
+    data = saved(noise(120, 90))
+    own = {"jpeg": Jpeg(quality=20), "webp": Webp(quality=20), "avif": Avif(quality=20)}
+    common = made(data, format=name, quality=20)
+    assert made(data, format=name, quality=90, **{name: own[name]}).renditions == common.renditions
+    others = {other: encoder for other, encoder in own.items() if other != name}
+    assert made(data, format=name, quality=20, **others).renditions == common.renditions
+    assert len(common.renditions[0].data) < len(made(data, format=name, quality=90).renditions[0].data)
+
+
+def test_lossless_webp_keeps_every_pixel() -> None:
+    """`[transform.webp] lossless`: what comes out is what went in."""
+    image = noise(60, 40)
+    assert ImageChops.difference(shown(made(saved(image), format="webp")), image).getbbox() is not None
+    lossless = shown(made(saved(image), format="webp", webp=Webp(lossless=True)))
+    assert ImageChops.difference(lossless, image).getbbox() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "fast"),
+    [
+        ("png", {"png": Png(compress_level=9)}, {"png": Png(compress_level=0)}),
+        ("webp", {"webp": Webp(method=6)}, {"webp": Webp(method=0)}),
+        ("avif", {"avif": Avif(speed=3)}, {"avif": Avif(speed=10)}),
+    ],
+)
+def test_effort_makes_outputs_smaller(name: str, small: dict[str, object], fast: dict[str, object]) -> None:
+    """`compress_level`, `method` and `speed` reach their encoders."""
+    data = saved(noise(64, 48).resize((256, 192)))
+    sizes = [len(made(data, format=name, **options).renditions[0].data) for options in (small, fast)]
+    assert sizes[0] < sizes[1]
+
+
+SCARCE = {
+    "PNG": {},
+    "GIF": {},
+    "TIFF": {},
+    "BMP": {},
+    "WEBP": {"method": 0},
+    "AVIF": {"speed": 10},
+    "JPEG": {"progressive": True},
+}
+"""Formats, and how to write a large file quickly; of JPEGs the progressive ones need memory for all coefficients."""
+
+
+@pytest.mark.parametrize("name", SCARCE)
+def test_memory_that_is_not_there_is_an_outcome(name: str) -> None:
+    """Pitfall 29, section 4: an image that needs more memory than there is fails as `out_of_memory` in every format,
+    which is not damage, and the process goes on.
+    """
     code = """if True:
         import resource, sys
         from downloader.config.settings import Transform
         from downloader.transform.image import Unusable, render
         data = sys.stdin.buffer.read()
-        render(data[-300:], Transform())
+        small, big = data[:int(sys.argv[1])], data[int(sys.argv[1]):]
+        render(small, Transform())  # libraries are loaded before memory becomes scarce
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
         try:
-            render(data[:-300], Transform())
+            render(big, Transform())
         except Unusable as refused:
             print(refused.kind, "--worker-memory" in refused.message)
-        print(render(data[-300:], Transform()).width)
+        print(render(small, Transform()).width)
     """
-    small = saved(Image.new("L", (3, 3)))
-    big = saved(Image.new("RGB", (6000, 5000)))
-    data = big + small.ljust(300, b"\x00")
-    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
-    assert done.stdout.split() == [b"out_of_memory", b"True", b"3"]
+    small, big = saved(corners(), name), saved(Image.new("RGB", (6000, 5000)), name, **SCARCE[name])
+    command = [sys.executable, "-c", code, str(len(small))]
+    done = subprocess.run(command, input=small + big, capture_output=True, check=True)
+    assert done.stdout.split() == [b"out_of_memory", b"True", b"80"]
 
 
 def test_settings_alone_decide() -> None:

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Literal
 
 import pytest
-from making import corners, made, near, pixel, saved, shown
+from making import big_endian, corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from downloader.model.failures import Warn
@@ -145,8 +145,9 @@ def test_sixteen_bit_grey_keeps_its_levels() -> None:
     """Pitfall 7: a ramp over all of 16 bits keeps all 256 levels."""
     ramp = Image.new("I", (256, 1))
     ramp.putdata([v * 256 + 128 for v in range(256)])
-    result = shown(made(saved(ramp.convert("I;16"))))
-    assert result.tobytes() == bytes(range(256))
+    deep = ramp.convert("I;16")
+    for data in (saved(deep), saved(deep, "TIFF"), saved(big_endian(deep), "TIFF")):
+        assert shown(made(data)).tobytes() == bytes(range(256))
 
 
 def _png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
@@ -255,6 +256,24 @@ def test_half_clear_pixels_mix_with_the_background() -> None:
     """Pitfall 13: alpha 128 is half of each."""
     data = saved(Image.new("RGBA", (20, 20), (255, 0, 0, 128)))
     assert near(pixel(shown(made(data, format="jpeg")), 10, 10), (255, 127, 127), 4)
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Where each pass of an interlaced PNG begins, and its steps (PNG 3rd edition, 8.1)."""
+
+
+def test_an_interlaced_png_is_the_same_picture() -> None:
+    """Pitfall 35: seven passes over the pixels give what rows give, pixel for pixel, at odd sizes too."""
+    image = noise(37, 21)
+    rows = b""
+    for left, top, across, down in ADAM7:
+        for y in range(top, 21, down):
+            rows += b"\x00" + b"".join(bytes(pixel(image, x, y)) for x in range(left, 37, across))
+    plain = _png(37, 21, 8, 2, rows)
+    header = b"IHDR" + plain[16:28] + b"\x01"
+    data = plain[:12] + header + struct.pack(">I", zlib.crc32(header)) + plain[33:]
+    assert Image.open(BytesIO(data)).info["interlace"] == 1
+    assert shown(made(data)).tobytes() == image.tobytes()
 
 
 def test_the_first_page_of_a_tiff_is_taken() -> None:

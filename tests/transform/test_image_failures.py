@@ -1,8 +1,15 @@
 """What cannot be used: every failure has its kind and a sentence that helps."""
 
 import struct
+import subprocess
+import sys
+import timeit
 import zlib
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import requires, version
 from io import BytesIO
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -41,7 +48,6 @@ def png_header(width: int, height: int) -> bytes:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported_format", "EPS drawing"),
         (b"8BPS\x00\x01" + b"\x00" * 40, "unsupported_format", "a Photoshop document"),
         (b"\xff\x0a" + b"\x00" * 40, "unsupported_format", "a JPEG XL image"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "unsupported_format", "pip install pillow-heif"),
         (b"\x89PNG\n\x1a\n\x00\x00", "corrupt_image", "as if it were text"),
     ],
 )
@@ -111,6 +117,48 @@ def test_a_whole_image_is_not_flagged_by_keep() -> None:
     assert made(saved(corners(), "JPEG"), truncated="keep").warnings == ()
 
 
+def with_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return data[:33] + chunk + data[33:]
+
+
+@pytest.mark.parametrize("chunk", [b"IHDR", b"PLTE", b"tEXt"])
+def test_a_wrong_checksum_is_damage(chunk: bytes) -> None:
+    """Pitfall 32: a chunk of a PNG that does not match its checksum is damage."""
+    data = saved(corners().quantize(4))
+    if chunk == b"tEXt":
+        data = with_chunk(data, chunk, b"k\x00v")
+    at = data.index(chunk)
+    length = int.from_bytes(data[at - 4 : at], "big")
+    broken = data[: at + 4 + length] + b"\x00\x00\x00\x00" + data[at + 8 + length :]
+    assert refusal(broken).kind is FailureKind.CORRUPT_IMAGE
+
+
+def test_the_checksum_of_pixels_is_not_looked_at() -> None:
+    """Pitfall 32, as Pillow has it: pixels have a checksum of their own inside (zlib), which is; what it misses passes.
+
+    So a wrong number beside right pixels costs nothing, and a changed byte among the pixels is damage.
+    """
+    image = noise(60, 40)
+    data = saved(image)
+    at = data.index(b"IDAT")
+    length = int.from_bytes(data[at - 4 : at], "big")
+    picture = made(data[: at + 4 + length] + b"\x00\x00\x00\x00" + data[at + 8 + length :])
+    assert shown(picture).tobytes() == image.tobytes()
+    middle = at + 4 + length // 2
+    damaged = data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+    assert refusal(damaged).kind is FailureKind.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize("box", [b"av1C", b"meta"])
+def test_a_broken_avif_is_corrupt_in_the_words_of_its_decoder(box: bytes) -> None:
+    """Pitfall 34: libavif is strict; what it says stands in the message."""
+    refused = refusal(saved(corners(), "AVIF").replace(box, b"xxxx", 1))
+    assert refused.kind is FailureKind.CORRUPT_IMAGE
+    assert "Failed to decode image: " in refused.message
+
+
 def test_damage_in_the_middle_is_corrupt() -> None:
     """A file that is whole but damaged is `corrupt_image`, with the reason."""
     data = bytearray(saved(noise(120, 90)))
@@ -127,6 +175,79 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     assert refused.kind is FailureKind.IMAGE_TOO_LARGE
     assert "--max-pixels 100000000" in refused.message
     assert f"{size[0]} x {size[1]}" in refused.message
+
+
+def webp_header(width: int, height: int) -> bytes:
+    """A lossless WebP of one colour in its first bytes: nothing about it is damaged, and it is 34 bytes long."""
+    data = saved(Image.new("RGB", (1, 1)), "WEBP", lossless=True)
+    packed = struct.unpack("<I", data[21:25])[0] & ~(2**28 - 1) | (width - 1) | (height - 1) << 14
+    return data[:21] + struct.pack("<I", packed) + data[25:]
+
+
+def avif_header(width: int, height: int) -> bytes:
+    """An AVIF that claims a size (the box `ispe`) its pixels do not have."""
+    data = saved(corners(), "AVIF")
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
+
+
+@pytest.mark.parametrize("make", [png_header, webp_header, avif_header])
+def test_a_bomb_costs_no_memory(make: Callable[[int, int], bytes]) -> None:
+    """Section 4: a file of a few bytes that unpacks to gigabytes is refused before a library takes memory for it.
+
+    Run in a process with 64 MiB to spare. 16,383 is the longest side of a WebP; libavif has a limit of its own below
+    17,000 x 17,000, and would call the file broken.
+    """
+    code = """if True:
+        import resource, sys
+        from downloader.config.settings import Transform
+        from downloader.transform.image import Unusable, render
+        small, bomb = map(bytes.fromhex, sys.argv[1:])
+        render(small, Transform())
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+        try:
+            render(bomb, Transform())
+        except Unusable as refused:
+            print(refused.kind, "--max-pixels" in refused.message)
+    """
+    side = 17_000 if make is avif_header else 16_383
+    small = saved(corners(), {png_header: "PNG", webp_header: "WEBP", avif_header: "AVIF"}[make])
+    arguments = [small.hex(), make(side, side).hex()]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["image_too_large", "True"]
+
+
+def gif_frame(left: int, top: int, width: int, height: int) -> bytes:
+    """A frame of a GIF that claims a place and holds one pixel; it is to be cleared when its time is over."""
+    control = b"\x21\xf9\x04\x08\x00\x00\x00\x00"
+    return control + b"," + struct.pack("<HHHHB", left, top, width, height, 0) + b"\x02\x02\x44\x01\x00"
+
+
+GIF_SCREEN = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\x00\x00\x00\xff\xff\xff"
+
+
+@pytest.mark.parametrize("place", [(0, 0, 60_000, 60_000), (60_000, 60_000, 1, 1)])
+def test_a_gif_cannot_grow_beyond_the_limit(place: tuple[int, int, int, int]) -> None:
+    """Section 4: a later frame that reaches outside the first one makes the image larger, up to `--max-pixels`."""
+    data = GIF_SCREEN + gif_frame(0, 0, 1, 1) + gif_frame(*place) + gif_frame(0, 0, 1, 1) + b";"
+    assert made(data).width == 1
+    for truncated in ("fail", "keep"):
+        refused = refusal(data, animated="all", truncated=truncated)
+        assert (refused.kind, "--max-pixels" in refused.message) == (FailureKind.IMAGE_TOO_LARGE, True)
+    inside = GIF_SCREEN + gif_frame(0, 0, 1, 1) + gif_frame(3, 3, 1, 1) + b";"
+    assert made(inside, animated="all", max_pixels=16).width == 1
+    assert refusal(inside, animated="all", max_pixels=14).kind is FailureKind.IMAGE_TOO_LARGE
+    assert Image.MAX_IMAGE_PIXELS is None
+
+
+def test_ten_thousand_frames_cost_no_more_than_one() -> None:
+    """Section 4: of an animation of which the first frame is taken, the others are not even counted."""
+    few, many = (GIF_SCREEN + gif_frame(0, 0, 1, 1) * frames + b";" for frames in (2, 10_000))
+    assert made(few).warnings == made(many).warnings == (Warn.FRAMES_DROPPED,)
+    once_s, all_s = (min(timeit.repeat(lambda data=data: made(data), number=1, repeat=5)) for data in (few, many))
+    assert all_s < 20 * once_s + 0.05, "counting all of them takes a hundred times longer"
+    assert "10000 frames" in refusal(many, animated="all", max_pixels=9_999).message
 
 
 def test_the_limit_is_exact() -> None:
@@ -147,11 +268,30 @@ def test_frames_count_against_the_limit_where_they_are_decoded() -> None:
 
 def test_a_text_bomb_in_a_png_is_refused() -> None:
     """Section 4: a text chunk that unpacks to megabytes is refused, with `truncated=keep` too."""
-    text = b"zTXt" + b"k\x00\x00" + zlib.compress(b"\x00" * 20_000_000)
-    data = saved(corners())
-    bomb = data[:33] + struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text)) + data[33:]
+    bomb = with_chunk(saved(corners()), b"zTXt", b"k\x00\x00" + zlib.compress(b"\x00" * 20_000_000))
     for truncated in ("fail", "keep"):
         assert refusal(bomb, truncated=truncated).kind is FailureKind.CORRUPT_IMAGE
+
+
+def test_many_texts_in_a_png_are_refused_together() -> None:
+    """Section 4: 100 texts of 900 kB each are below the limit of one text, and above that of all."""
+    data = saved(corners())
+    chunk = with_chunk(data, b"zTXt", b"k\x00\x00" + zlib.compress(b"\x00" * 900_000))[33 : -len(data) + 33]
+    assert made(data[:33] + chunk + data[33:]).width == 80
+    assert refusal(data[:33] + chunk * 100 + data[33:]).kind is FailureKind.CORRUPT_IMAGE
+
+
+def test_a_profile_bomb_in_a_png_is_refused() -> None:
+    """Section 4: a colour profile that unpacks to megabytes is not unpacked."""
+    bomb = with_chunk(saved(corners()), b"iCCP", b"k\x00\x00" + zlib.compress(b"\x00" * 20_000_000))
+    assert refusal(bomb).kind is FailureKind.CORRUPT_IMAGE
+
+
+def test_the_parsers_are_recent() -> None:
+    """Section 4: Pillow fixed 13 holes in 12.3.0; nothing older is installed with this package."""
+    wanted = next(line for line in requires("downloader") or () if line.startswith("pillow"))
+    assert wanted == "pillow>=12.3"
+    assert tuple(map(int, version("pillow").split(".")[:2])) >= (12, 3)
 
 
 @pytest.mark.parametrize(("marker", "bits", "words"), [(0xC0, 12, "12-bit JPEG"), (0xC3, 8, "lossless JPEG")])
@@ -228,6 +368,30 @@ def test_no_damage_is_our_fault(
     else:
         (rendition,) = outcome.renditions
         assert Image.open(BytesIO(rendition.data)).size == (rendition.width, rendition.height)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "HEIF"])
+def test_any_byte_may_be_wrong(name: str) -> None:
+    """Pitfall 20: bytes changed, inserted, removed anywhere in a file of each format, the same ones in every run."""
+    if name == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    random = Random(name)
+    moving = {"save_all": True, "append_images": [noise(48, 36)]} if name in {"GIF", "WEBP", "PNG", "AVIF"} else {}
+    whole = saved(noise(48, 36), name, **moving)
+    outcomes: Counter[str] = Counter()
+    for _ in range(80):
+        data = bytearray(whole)
+        for _ in range(random.choice((1, 2, 8))):
+            at = int(len(data) * random.random() ** 2)  # more of them near the beginning, where structure is
+            data[at : at + random.randrange(4)] = random.randbytes(random.randrange(4))
+        outcome = attempt(
+            bytes(data), {"animated": "all", "metadata": "all", "truncated": random.choice(("fail", "keep"))}
+        )
+        if isinstance(outcome, Unusable):
+            assert outcome.kind not in {FailureKind.INTERNAL, FailureKind.ENCODE}, outcome.message
+            assert outcome.message.isprintable()
+        outcomes[outcome.kind if isinstance(outcome, Unusable) else "picture"] += 1
+    assert len(outcomes) > 1, "damage worth testing"
 
 
 def attempt(data: bytes, wanted: dict[str, str]) -> Picture | Unusable:

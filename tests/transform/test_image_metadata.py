@@ -150,7 +150,7 @@ def test_damaged_rights_are_no_reason_to_fail() -> None:
 
 
 def test_metadata_too_long_for_a_segment_is_left_out() -> None:
-    """A JPEG segment holds 65,533 bytes: longer XMP or notices are cut or dropped, never an `encode` failure."""
+    """A JPEG segment holds 65,533 bytes: longer EXIF or XMP is dropped with a warning, never an `encode` failure."""
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", XMP.format(more="x" * 70_000))
     exif = Image.Exif()
@@ -161,6 +161,22 @@ def test_metadata_too_long_for_a_segment_is_left_out() -> None:
         picture = made(data, format="jpeg", metadata=policy)
         assert str(exif_of(picture)[COPYRIGHT]).startswith("ccc")
         assert len(picture.renditions[0].data) < 70_000
+        assert picture.warnings == (() if policy == "copyright" else (Warn.METADATA_DROPPED,))
+
+
+@pytest.mark.parametrize("block", ["exif", "xmp"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_the_longest_metadata_that_is_kept_fits_every_format(output: str, block: str) -> None:
+    """A block just below the limit goes into each format whole and without a warning; just above, it is said."""
+    for length, warnings in ((64_500, ()), (65_500, (Warn.METADATA_DROPPED,))):
+        exif = Image.Exif()
+        exif[0x010E] = "d" * (length if block == "exif" else 10)
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", "<x>" + "x" * (length if block == "xmp" else 10) + "</x>")
+        picture = made(saved(corners(), pnginfo=text, exif=exif.tobytes()), format=output, metadata="all")
+        assert picture.warnings == warnings
+        assert (len(picture.renditions[0].data) > length) == (not warnings)
+        assert shown(picture).size == (80, 60)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

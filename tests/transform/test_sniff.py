@@ -85,6 +85,18 @@ def test_rare_jpegs_are_told(marker: int, bits: int, process: str | None) -> Non
     assert sniff.jpeg_process(head) == process
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})],
+)
+def test_declared_sides_are_those_of_the_image(name: str, options: dict[str, bool], mode: str) -> None:
+    """Section 4: for formats whose decoders take memory early, the sides are known without one."""
+    if (name, mode) != ("JPEG", "RGBA"):
+        assert sniff.sides(name.lower(), saved(corners(300, 70, mode), name, **options)) == (300, 70)
+    assert sniff.sides("png", saved(corners())) is None
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_get_an_answer(data: bytes) -> None:
     """Sniffing never raises, and never loops."""
@@ -93,4 +105,5 @@ def test_any_bytes_get_an_answer(data: bytes) -> None:
         assert found.format in (*sniff.FORMATS, "heif")
     for name in (*sniff.FORMATS, "heif"):
         assert sniff.ends_early(name, data) in {True, False}
+        assert sniff.sides(name, data) is None or min(sniff.sides(name, data)) > 0
     sniff.jpeg_process(data)

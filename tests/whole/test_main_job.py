@@ -131,6 +131,53 @@ def test_fetch_keeps_the_bytes(cli: Command, site: Site, photos: Path) -> None:
     assert hashes(cli.folder / "out")["deep/er/x.png"] == before["deep/er/x.png"]
 
 
+def test_originals_are_kept_beside_results(cli: Command, site: Site, photos: Path) -> None:
+    """`--keep-originals`: the bytes as they came, same name, true extension, told as variant `original`."""
+    image, lying = picture(seed=1), picture(seed=2, format="PNG")
+    (photos / "lying.jpg").write_bytes(lying)
+    site.pages = {"/cat.jpg": image, "/page.jpg": b"<html>no image</html>"}
+    before = hashes(photos)
+    urls = [f"{site.url}{path}" for path in site.pages]
+    done = cli("run", *urls, "photos", "-o", "out", "-r", "a=50 b=20", "-f", "webp", "--keep-originals", "--json")
+    assert done.code == 1, done.err
+    for item in [item for item in cli.items().values() if item["state"] == "succeeded"]:
+        *made, original = item["outputs"]
+        stem = made[0]["path"].removesuffix("-a.webp")
+        extension = "png" if item["source"].endswith(("lying.jpg", "x.png")) else "jpg"
+        assert ([output["variant"] for output in made], original["variant"]) == (["a", "b"], "original")
+        assert original["path"] == f"originals/{stem}.{extension}"
+        assert hashes(cli.folder / "out")[original["path"]] == original["sha256"] == item["sha256"]
+    assert (cli.folder / "out/originals/cat.jpg").read_bytes() == image
+    assert hashes(photos) == before
+    assert len(hashes(cli.folder / "out/originals")) == done.json["succeeded"] == 7
+    assert not any((cli.folder / "out/.downloader/staging").iterdir())
+
+
+def test_a_name_among_the_originals_is_nobody_elses(cli: Command, site: Site) -> None:
+    """A row that asks for `originals/x` cannot take the place of the original of `x`."""
+    site.pages = {f"/{name}.jpg": picture(seed=seed) for seed, name in enumerate("xy", 1)}
+    (cli.folder / "list.txt").write_text(f"{site.url}/x.jpg\n{site.url}/y.jpg\n  out=Originals/x.jpg\n")
+    arguments = ("run", "list.txt", "--input-format", "aria2", "-o", "out", "--keep-originals", "-r", "50")
+    done = cli(*arguments)
+    assert done.code == 0, done.err
+    assert {output["path"] for item in cli.items().values() for output in item["outputs"]} == {
+        "x.jpg",
+        "originals/x.jpg",
+        "_Originals/x.jpg",
+        "originals/_Originals/x.jpg",
+    }
+    assert (cli.folder / "out/originals/x.jpg").read_bytes() == site.pages["/x.jpg"]
+    refused = cli("run", "list.txt", "--input-format", "aria2", "-o", "out", "-r", "50", "--overwrite", "always")
+    assert (refused.code, "--keep-originals" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["original", "Originals"])
+def test_no_size_is_called_as_the_originals_are(cli: Command, photos: Path, name: str) -> None:
+    """Sizes named so would take the folder or the variant of the originals."""
+    done = cli("process", str(photos), "-o", "out", "-r", f"{name}=50", "--keep-originals")
+    assert (done.code, name in done.err) == (2, True)
+
+
 def test_what_is_there_already_is_left_alone(cli: Command, site: Site) -> None:
     """A file of the user's own under the name of a result: skipped as exists; --overwrite always replaces it."""
     site.pages = {"/x.jpg": picture(), "/y.jpg": picture()}

@@ -176,9 +176,8 @@ def test_every_image_fault_has_its_kind(cli: Command) -> None:
     folder = cli.folder / "photos"
     folder.mkdir()
     good, png = picture(600, 400), picture(format="PNG")
-    heic = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(64)
     faults = {
-        "heic.heic": (heic, "unsupported_format"),
+        "drawing.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0", "unsupported_format"),
         "broken.png": (png[:60] + b"\xff" * (len(png) - 80) + png[-20:], "corrupt_image"),
         "huge.png": (picture(1100, 1000, format="PNG"), "image_too_large"),
     }
@@ -299,6 +298,51 @@ def test_names_of_strangers_stay_inside(cli: Command, site: Site) -> None:
     assert len(names) == 3
     assert all(name.count("/") == 1 and name.startswith("out/") for name in names)
     assert not any(Path(name).name.startswith((".", "con.")) for name in names)
+
+
+def test_names_that_become_one_are_told_apart(cli: Command) -> None:
+    """Pitfall 38: a.png and a.jpg would both be a.webp: both survive, and get the same names every time."""
+    folder = cli.folder / "photos"
+    folder.mkdir()
+    for seed, name in enumerate(("a.jpg", "a.png", "A.gif")):
+        (folder / name).write_bytes(picture(seed=seed, format={"jpg": "JPEG"}.get(name[2:], name[2:].upper())))
+    names = []
+    for out in ("one", "two"):
+        done = cli("process", "photos", "-o", out, "-f", "webp", *QUIET)
+        assert done.code == 0, done.err
+        names.append({source: item["outputs"][0]["path"] for source, item in cli.items(out).items()})
+        assert set(made(cli.folder / out)) == set(names[-1].values())
+    assert names[0] == names[1]
+    assert len({name.lower() for name in names[0].values()}) == 3
+
+
+def test_a_few_broken_images_stop_nothing(cli: Command) -> None:
+    """Pitfall 19: 300 good images and 5 broken ones: 300 results, 5 failures, each tried once, also the next time."""
+    folder = cli.folder / "photos"
+    folder.mkdir()
+    for number in range(305):
+        data = picture(seed=number, width=64, height=48)
+        (folder / f"{number:03}.jpg").write_bytes(data[: len(data) // 2] if number % 61 == 30 else data)
+    for new in (305, 0):
+        summary = run(cli, folder, "-r", "32", code=1)
+        assert (summary["succeeded"], summary["failures"], summary["new"]) == (300, {"truncated_image": 5}, new)
+    assert len(made(cli.folder / "out")) == 300
+    assert {item["attempts"] for item in records(cli)} == {1}
+
+
+def test_an_image_that_grows_leaves_its_original(cli: Command) -> None:
+    """Pitfall 37: results are made anew even where that takes more bytes; nothing is replaced by them, and the smaller
+    original can be kept beside.
+    """
+    image = Image.new("P", (64, 64))
+    image.putdata([(x * y) % 7 for y in range(64) for x in range(64)])
+    image.putpalette([value for level in range(7) for value in (level * 40,) * 3])
+    image.save(cli.folder / "small.png", optimize=True)
+    small = (cli.folder / "small.png").read_bytes()
+    run(cli, "small.png", "-f", "png", "--keep-originals")
+    results = made(cli.folder / "out")
+    assert len(results["small.png"]) > len(small)
+    assert results["originals/small.png"] == small == (cli.folder / "small.png").read_bytes()
 
 
 def test_the_extension_follows_the_encoder(cli: Command, site: Site) -> None:

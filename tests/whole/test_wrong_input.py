@@ -90,6 +90,10 @@ def test_other_transform_settings_on_one_output(cli: Command) -> None:
     done = cli("process", "x.jpg", "-o", "out", "-r", "60", "--progress", "none")
     assert done.code == 2
     assert "resize" in done.err
+    (cli.folder / "own.toml").write_text("[transform.jpeg]\nprogressive = true\n")
+    done = cli("process", "x.jpg", "-o", "out", "-r", "50", "--config", "own.toml", "--progress", "none")
+    assert done.code == 2
+    assert "jpeg.progressive" in done.err
     assert cli("process", "x.jpg", "-o", "out", "-r", "60", "--overwrite", "always", "--progress", "none").code == 0
 
 
