@@ -77,10 +77,12 @@ CREATE INDEX items_fold ON items (fold);
 CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
 CREATE INDEX items_host ON items (host, id) WHERE state IN ('pending', 'fetched', 'transformed');
 CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
+CREATE TABLE bodies (sha256 TEXT PRIMARY KEY, item INTEGER NOT NULL) WITHOUT ROWID;  -- whose bytes they were first
 """
 
 _MIGRATIONS = {
     1: """
+CREATE TABLE bodies (sha256 TEXT PRIMARY KEY, item INTEGER NOT NULL) WITHOUT ROWID;
 ALTER TABLE items ADD COLUMN part TEXT;
 ALTER TABLE items ADD COLUMN version TEXT;
 CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
@@ -124,6 +126,9 @@ UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_stat
     bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = ?
 """
 
+_OWNER = """
+SELECT bodies.item, items.sha256, items.source FROM bodies JOIN items ON items.id = bodies.item WHERE bodies.sha256 = ? AND items.state != 'failed'
+"""
 _RENAME = """
 UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pending' AND NOT EXISTS (
     SELECT 1 FROM items WHERE fold = ? AND id != ? AND (extension IS NULL OR ? IS NULL OR extension = ?))
@@ -355,6 +360,18 @@ class Journal:
                 if db.execute(_RENAME, values).rowcount == 1:
                     return replace(item, claim=claim)
         raise JournalError(f"{item.source}: no free output name")  # the last name tried holds the whole key
+
+    def first_with(self, item: Item, sha256: str) -> str | None:
+        """The source of another item that had these very bytes before; None where this item is the first.
+
+        Whoever asks first owns the bytes, for all runs on this output, until it fails or its own bytes are others.
+        """
+        with self._transaction() as db:
+            row = db.execute(_OWNER, (sha256,)).fetchone()
+            if row is None or row[1] not in {None, sha256}:
+                db.execute("INSERT OR REPLACE INTO bodies VALUES (?, ?)", (sha256, item.id))
+                return None
+            return None if row[0] == item.id else _restored(row[2])
 
     def parts(self) -> Iterator[str]:
         """The names of the staged files that hold a part of an item which is not done."""

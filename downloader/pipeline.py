@@ -170,6 +170,7 @@ class _Run:
             already_there=sink.already_there,
             still_there=sink.still_there,
             rename=self._renamed if settings.output.trust_server_names else None,
+            first_with=self._journal.first_with if settings.source.dedup else None,
             tell=self._writer.tell,
             hand_on=self._handoff.put if self._transforms else lambda _: True,
             stop=stop,

@@ -348,6 +348,7 @@ class Source(Section):
 
     input_format: Literal["auto", "txt", "aria2"] = option("auto", "format of list files")
     all_files: bool = option(False, "take every file of a folder, whatever its name")
+    dedup: bool = option(False, "skip items whose bytes another item had before")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,5 +57,14 @@ def copy_local(item: Item, staging: str) -> Fetched | Unchanged | Failed:
     return replace(fact, path=path, bytes=size, staged=True, sha256=digest.hexdigest())
 
 
+def hash_of(path: str) -> str | None:
+    """The hex sha256 of a file; None where it cannot be read."""
+    try:
+        with Path(path).open("rb") as body:
+            return hashlib.file_digest(body, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
 def _failed(item: Item, kind: FailureKind, message: str) -> Failed:
     return Failed(item=item, stage=Stage.SOURCE, kind=kind, message=message, attempts=1)

@@ -1,5 +1,6 @@
 """The download stage: N threads, each with its own client, taking items and handing files on."""
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,14 @@ from downloader.config.settings import Settings
 from downloader.download.client import Answer, Client
 from downloader.download.feed import Feed, Turn
 from downloader.download.job import Hold, Job, Later
-from downloader.download.local import copy_local, open_local
+from downloader.download.local import copy_local, hash_of, open_local
 from downloader.download.network import Network
 from downloader.download.problem import Interrupted
 from downloader.errors import OutputError
 from downloader.meters import Meter
 from downloader.model.failures import FailureKind, SkipReason, Stage
 from downloader.model.items import Failed, Fetched, Item, Known, Origin, Partial, Skipped, Unchanged
+from downloader.model.urls import masked
 from downloader.stop import Stop
 
 Tell = Callable[[Partial | Fetched | Unchanged | Failed | Skipped], None]
@@ -23,6 +25,7 @@ HandOn = Callable[[Fetched], bool]
 AlreadyThere = Callable[[Item], str | None]
 StillThere = Callable[[Known], bool]
 Rename = Callable[[Item, str], Item]
+FirstWith = Callable[[Item, str], str | None]
 
 
 class DownloadStage:
@@ -35,6 +38,7 @@ class DownloadStage:
         already_there: the output that an item would overwrite, if there is one that is not ours.
         still_there: whether what an earlier run stored of an item is still there.
         rename: gives an item the name that its server has for it; None where names come from the list.
+        first_with: the source of another item that had the same bytes before; None where that does not matter.
         tell: hears every fact, before `hand_on` passes the file to the next stage.
         hand_on: blocks while the next stage is full; false where the run stops.
         stop: ends the stage early.
@@ -50,6 +54,7 @@ class DownloadStage:
         already_there: AlreadyThere,
         still_there: StillThere,
         rename: Rename | None,
+        first_with: FirstWith | None,
         tell: Tell,
         hand_on: HandOn,
         stop: Stop,
@@ -61,6 +66,7 @@ class DownloadStage:
         self._already_there = already_there
         self._still_there = still_there
         self._rename = rename
+        self._first_with = first_with
         self._tell = tell
         self._hand_on = hand_on
         self._stop = stop
@@ -124,9 +130,28 @@ class DownloadStage:
         self._meter.worked(time.monotonic() - started)
         if job.hold is not None:
             self._feed.hold(turn.host, job.hold)
-        if isinstance(answer, Fetched) and self._rename and job.server_name:
-            return replace(answer, item=self._rename(item, job.server_name))
+        if isinstance(answer, Fetched):
+            return self._unless_duplicate(self._named(answer, job.server_name))
         return answer
+
+    def _named(self, fetched: Fetched, server_name: str | None) -> Fetched:
+        if self._rename is None or server_name is None:
+            return fetched
+        return replace(fetched, item=self._rename(fetched.item, server_name))
+
+    def _unless_duplicate(self, fetched: Fetched) -> Fetched | Skipped:
+        if self._first_with is None:
+            return fetched
+        sha256 = fetched.sha256 or hash_of(fetched.path)
+        if sha256 is None:
+            return fetched  # whoever reads it next says what is wrong with it
+        first = self._first_with(fetched.item, sha256)
+        if first is None:
+            return replace(fetched, sha256=sha256)
+        if fetched.staged:
+            os.unlink(fetched.path)  # noqa: PTH108 - as plain as can be
+        message = f"the same bytes as {masked(first)}"
+        return Skipped(item=fetched.item, stage=Stage.DOWNLOAD, reason=SkipReason.DUPLICATE, message=message)
 
     def _take_local(self, item: Item) -> Fetched | Unchanged | Failed:
         return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)

@@ -372,3 +372,29 @@ def test_fetch_takes_anything(cli: Command, site: Site) -> None:
         assert (done.code, done.json["succeeded"]) == (0, 3)
     assert made(cli.folder / "out") == {path[1:]: body for path, body in bodies.items()}
     assert set(site.hits.values()) == {1}
+
+
+def test_the_same_bytes_are_taken_once(cli: Command, site: Site) -> None:
+    """--dedup: of rows with equal bytes one is kept, the others are skipped as duplicates, also in a later run."""
+    site.pages = {f"/{n}.jpg": picture(seed=n % 3) for n in range(12)}
+    urls = [site.url + path for path in site.pages]
+    options = ("-o", "out", "--dedup", "--progress", "none", "--json")
+    done = cli("run", *urls[:9], *options)
+    assert (done.code, done.json["succeeded"], done.json["skips"]) == (0, 3, {"duplicate": 6})
+    assert len(list((cli.folder / "out").glob("*.jpg"))) == 3
+    done = cli("run", *urls, *options)
+    assert (done.json["succeeded"], done.json["skips"]) == (3, {"duplicate": 9})
+    assert not list((cli.folder / "out/.downloader/staging").iterdir())
+    assert cli("run", *urls, *options, "--overwrite", "always").json["succeeded"] == 3
+
+
+def test_the_same_files_are_taken_once(cli: Command) -> None:
+    """--dedup holds for folders as well; the duplicates stay where they are."""
+    for n in range(6):
+        (cli.folder / "in").mkdir(exist_ok=True)
+        (cli.folder / f"in/{n}.jpg").write_bytes(picture(seed=n % 2))
+    done = cli("process", "in", "-o", "out", "--dedup", "--progress", "none", "--json")
+    assert (done.json["succeeded"], done.json["skips"]) == (2, {"duplicate": 4})
+    assert len(list((cli.folder / "in").iterdir())) == 6
+    messages = {record["message"] for record in cli.items().values() if record["state"] == "skipped"}
+    assert all(message.startswith("the same bytes as ") for message in messages)
