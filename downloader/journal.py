@@ -127,7 +127,8 @@ UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_stat
 """
 
 _OWNER = """
-SELECT bodies.item, items.sha256, items.source FROM bodies JOIN items ON items.id = bodies.item WHERE bodies.sha256 = ? AND items.state != 'failed'
+SELECT bodies.item, items.sha256, items.source FROM bodies JOIN items ON items.id = bodies.item
+WHERE bodies.sha256 = ? AND items.state != 'failed'
 """
 _RENAME = """
 UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pending' AND NOT EXISTS (

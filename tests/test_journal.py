@@ -484,7 +484,8 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) ->
         expected = list(journal.records())
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
-            "DROP TABLE bodies; DROP INDEX items_part; ALTER TABLE items DROP COLUMN part; ALTER TABLE items DROP COLUMN version;"
+            "DROP TABLE bodies; DROP INDEX items_part;"
+            "ALTER TABLE items DROP COLUMN part; ALTER TABLE items DROP COLUMN version;"
             "PRAGMA user_version = 1"
         )
     with closing(Journal(path)) as journal:
