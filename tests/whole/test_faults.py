@@ -143,6 +143,7 @@ MATRIX: dict[str, tuple[Callable[[Handler], None] | None, str]] = {
     "wrong-digest": (wrong_digest, "checksum"),
     "redirect-nowhere": (redirect(None), "redirect"),
     "redirect-loop": (redirect("/redirect-loop"), "redirect"),
+    "redirect-unparsable": (redirect("http://[half/x.jpg"), "redirect"),
     "redirect-to-file": (redirect("file:///etc/passwd"), "redirect"),
     "html": (page(b"<!doctype html><p>no", "text/html"), "not_an_image"),
     "empty": (page(b""), "not_an_image"),
@@ -422,7 +423,7 @@ def test_an_aria2_list(cli: Command, site: Site, other_site: Site) -> None:
 
 
 def test_tls(cli: Command, tmp_path: Path) -> None:
-    """A certificate nobody vouches for is `tls`; with --ca-file, or --insecure, it is taken."""
+    """A certificate nobody vouches for, or of another host, is `tls`; with --ca-file, or --insecure, it is taken."""
     made = subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"),
@@ -444,3 +445,8 @@ def test_tls(cli: Command, tmp_path: Path) -> None:
         assert cli("run", url, "-o", "b", "--ca-file", "cert.pem", "--progress", "none").code == 0
         assert cli.items("b")["x.jpg"]["timings_s"].keys() >= {"connect", "tls", "first_byte", "body"}
         assert cli("run", url, "-o", "c", "--insecure", "--progress", "none").code == 0
+    with served(context, host="127.0.0.2") as found:  # which the certificate does not name
+        found.pages["/x.jpg"] = PICTURE
+        url = f"{found.url}/x.jpg"
+        assert cli("run", url, "-o", "d", "--ca-file", "cert.pem", "--retries", "0", "--progress", "none").code == 1
+        assert cli.items("d")["x.jpg"]["kind"] == "tls"
