@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import machine, table
 from benchmarks.contest import hold
+from benchmarks.document import document
 from benchmarks.profile import profile
 from benchmarks.works import WORKS, Work
 

@@ -1,8 +1,10 @@
 """Where the CPU of our parent process goes: by thread, exactly; by part of the program, from samples of py-spy.
 
-py-spy looks from outside, a hundred times a second, at the stacks of threads that are running. So it does not favour
-places where a thread gives way, as a sampler inside the process would. `make bench-peers` installs it; without it there
-is only the split by thread.
+py-spy looks from outside, a hundred times a second, at the stack of the thread that holds the interpreter's lock, which
+is what the threads of the parent compete for. (Without the lock as a mark it takes threads that wait for running ones.)
+It does not favour places where a thread gives way, as a sampler inside the process would. What C code does without the
+lock, such as hashing, reading and writing, counts for the threads only. `make bench-peers` installs it; without it
+there is only the split by thread.
 """
 
 import json
@@ -55,12 +57,12 @@ ELSEWHERE = "elsewhere"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """CPU milliseconds of the parent process for an item. `parts` are samples, without a unit."""
+    """Milliseconds of the parent process for an item: of CPU, by thread; of holding the interpreter's lock, by part."""
 
     work: Work
     count: int
     threads_ms: dict[str, float]
-    parts: dict[str, int]
+    parts_ms: dict[str, float]
 
 
 def profile(work: Work, scale: float, threads: int) -> Profile:
@@ -83,14 +85,14 @@ def profile(work: Work, scale: float, threads: int) -> Profile:
         run("out")
         seconds: dict[str, float] = json.loads(report.read_text())
         if _PY_SPY.exists():
-            options = ("--format", "raw", "--rate", str(_RATE_HZ), "--full-filenames", "--output", str(stacks))
+            options = ("--gil", "--format", "raw", "--rate", str(_RATE_HZ), "--full-filenames", "--output", str(stacks))
             run("again", str(_PY_SPY), "record", *options, "--")
         parts = _parts(stacks.read_text().splitlines()) if stacks.exists() else {}
     return Profile(
         work=work,
         count=files.count,
         threads_ms={name: spent_s * 1000 / files.count for name, spent_s in seconds.items()},
-        parts=parts,
+        parts_ms={name: n / _RATE_HZ * 1000 / files.count for name, n in parts.items()},
     )
 
 

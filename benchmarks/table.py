@@ -1,14 +1,12 @@
 """Outcomes as Markdown. Pure: the same outcomes give the same text."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from benchmarks.contest import Outcome, Result
 from benchmarks.contestants import OURS, Setting
 from benchmarks.profile import Profile
 from benchmarks.works import IDEAL, Target
 
-Number = TypeVar("Number", int, float)
 _MS = 1000.0
 _MIB = 1024.0**2
 
@@ -100,18 +98,18 @@ def profiles(found: Sequence[Profile]) -> str:
 
 def _profile(one: Profile) -> str:
     total_ms = sum(one.threads_ms.values())
-    by_thread = [(name, f"{ms:.3f}", f"{ms / total_ms:.0%}") for name, ms in _largest_first(one.threads_ms)]
-    samples = sum(one.parts.values())
-    by_part = [(name, f"{n / samples * total_ms:.3f}", f"{n / samples:.0%}") for name, n in _largest_first(one.parts)]
     head = f"### {one.work.title}\n\n{one.count} files; CPU of the parent process {total_ms:.2f} ms an item"
-    tables = [table(("threads", "ms an item", "share"), by_thread)]
-    if by_part:
-        tables.append(table(("part, by samples", "ms an item", "share"), by_part))
+    tables = [_shares("threads, CPU", one.threads_ms)]
+    if one.parts_ms:
+        tables.append(_shares("part, holding the interpreter's lock", one.parts_ms))
     return "\n\n".join([head, *tables])
 
 
-def _largest_first(figures: Mapping[str, Number]) -> list[tuple[str, Number]]:
-    return sorted(figures.items(), key=lambda pair: -pair[1])
+def _shares(title: str, figures_ms: Mapping[str, float]) -> str:
+    total_ms = sum(figures_ms.values())
+    largest_first = sorted(figures_ms.items(), key=lambda pair: -pair[1])
+    rows = [(name, f"{ms:.3f}", f"{ms / total_ms:.0%}") for name, ms in largest_first]
+    return table((title, "ms an item", "share"), rows).rstrip("\n")
 
 
 def lines(outcomes: Sequence[Outcome]) -> str:
