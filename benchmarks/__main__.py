@@ -4,9 +4,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks import machine, table
 from benchmarks.contest import hold
+from benchmarks.corpora import home
 from benchmarks.document import document
 from benchmarks.profile import profile
 from benchmarks.works import WORKS, Work
@@ -29,7 +31,9 @@ def main(arguments: Sequence[str]) -> None:
     if options.write and (options.scale != 1 or options.works or options.rounds < _parser().get_default("rounds")):
         raise SystemExit("--write wants the whole: every work, --scale 1 and no fewer rounds than usual")
     load = machine.load()
-    outcomes = [hold(work, rounds=options.rounds, scale=options.scale) for work in works]
+    home().mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=home(), prefix="run-") as scratch:
+        outcomes = [hold(work, Path(scratch) / work.name, rounds=options.rounds, scale=options.scale) for work in works]
     text = document(outcomes, machine.conditions(load), rounds=options.rounds)
     print(text)
     if options.write:

@@ -15,7 +15,8 @@ _MANNER = """\
 Server and contestants share this machine, over the loopback address. Everybody runs in turn, {rounds} times each;
 figures are medians, ± half the range. Of several settings the fastest in a trial run is taken, for us as for the
 others. Files are in memory before; outputs go to fresh folders on one disk, are checked (all there, pixel sizes,
-likeness to a full decode with Lanczos, or equal bytes), and are deleted. Ours keeps its journal, hashes and fsync; the
+likeness to a full decode with Lanczos, or equal bytes), emptied, and deleted at the very end: where making a file grew
+much dearer during a work, deletions weigh on its figures. Ours keeps its journal, hashes and fsync; the
 others have none. How and why: [ADR 0030](adr/0030-how-speed-is-measured.md)."""
 _PROCESSES = "The parent downloads, plans, stores and keeps the journal; it must not be what limits a run."
 _COLUMNS = """\

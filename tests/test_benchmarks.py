@@ -46,7 +46,7 @@ def outcome(files: Corpus, *results: Result, latency_s: float = 0.0) -> Outcome:
     work = Work(
         name="web", title="a work", corpus="web", contestants=(), targets=targets, latency_s=latency_s, threads=2
     )  # fmt: skip
-    return Outcome(work=work, server="nginx", files=files, results=list(results))
+    return Outcome(work=work, server="nginx", files=files, results=list(results), create_us=(20.0, 30.0))
 
 
 def thumbnails(files: Corpus, out: Path) -> None:
