@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+CODE := downloader tests benchmarks
 
-.PHONY: demo test check fmt lint type arch crash corpus clean
+.PHONY: demo test check fmt lint type arch crash corpus bench bench-peers clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,12 +20,12 @@ test: $(INSTALLED)  ## the test suite
 check: $(INSTALLED) lint type arch test  ## what CI runs: format, lint, types, layers, tests
 
 fmt: $(INSTALLED)
-	$(BIN)/ruff format downloader tests
-	$(BIN)/ruff check --fix downloader tests
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 lint: $(INSTALLED)
-	$(BIN)/ruff format --check downloader tests
-	$(BIN)/ruff check downloader tests
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 
 type: $(INSTALLED)
 	$(BIN)/mypy
@@ -38,5 +39,14 @@ crash: $(INSTALLED)  ## heavier: kills real processes many times
 corpus: $(INSTALLED)  ## needs DOWNLOADER_CORPUS=FOLDER: every file in it gets a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py
 
+bench: $(INSTALLED)  ## heavier: this program beside its peers, a table; BENCH='--write' or '--scale 0.1 web' or '--profile'
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-peers: $(INSTALLED)  ## what `make bench` compares with and pip has; the others are looked for on the PATH
+	$(PYTHON) -m venv .venv-bench/img2dataset
+	.venv-bench/img2dataset/bin/python -m pip install --quiet --disable-pip-version-check img2dataset==1.47.0
+	$(PYTHON) -m venv .venv-bench/reference
+	.venv-bench/reference/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pycurl py-spy
+
 clean:
-	rm -rf .venv demo-output build dist
+	rm -rf .venv .venv-bench demo-output build dist

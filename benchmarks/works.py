@@ -1,0 +1,108 @@
+"""The works that are measured, and what we want to reach in each."""
+
+from dataclasses import dataclass
+
+from benchmarks.contestants import (
+    ARIA2,
+    CURL,
+    GM,
+    IMG2DATASET,
+    LIBCURL,
+    OURS,
+    VIPS,
+    Contestant,
+    bytes_only,
+    from_folder,
+    from_web,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """We want to be `at_least` times as fast as the best of `against`."""
+
+    at_least: float
+    against: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One row of the comparison.
+
+    `corpus` names the files. `local`: read from a folder, no server. `latency_s`: of the server, 0 for as fast as it
+    can; `threads` then says how many requests may wait for it at a time, and 1 of `threads / latency_s` items a second
+    is what a perfect client reaches.
+    """
+
+    name: str
+    title: str
+    corpus: str
+    contestants: tuple[Contestant, ...]
+    targets: tuple[Target, ...] = ()
+    local: bool = False
+    latency_s: float = 0.0
+    threads: int = 0
+
+    def ideal_s(self, count: int) -> float | None:
+        """Seconds that a perfect client takes; None where the server's latency is not the limit."""
+        return count * self.latency_s / self.threads if self.latency_s else None
+
+
+IDEAL = "threads / latency"
+"""The contestant that nobody is: one that only waits for the server."""
+
+WORKS = (
+    Work(
+        name="web",
+        title="JPEGs of 500 to 1600 px from a web server to 256 px",
+        corpus="web",
+        contestants=from_web(),
+        targets=(Target(at_least=3, against=(IMG2DATASET,)), Target(at_least=0.7, against=(LIBCURL,))),
+    ),
+    Work(
+        name="large",
+        title="JPEGs of 12 megapixels from a web server to 256 px",
+        corpus="large",
+        contestants=from_web(),
+        targets=(Target(at_least=7, against=(IMG2DATASET,)),),
+    ),
+    Work(
+        name="web-folder",
+        title="JPEGs of 500 to 1600 px in a folder to 256 px",
+        corpus="web",
+        contestants=from_folder(),
+        targets=(Target(at_least=3, against=(VIPS, GM)),),
+        local=True,
+    ),
+    Work(
+        name="large-folder",
+        title="JPEGs of 12 megapixels in a folder to 256 px",
+        corpus="large",
+        contestants=from_folder(),
+        targets=(Target(at_least=1.3, against=(VIPS, GM)),),
+        local=True,
+    ),
+    Work(
+        name="bytes100k",
+        title="download only, files of 100 KB",
+        corpus="bytes100k",
+        contestants=bytes_only(),
+        targets=(Target(at_least=1, against=(CURL,)), Target(at_least=2, against=(ARIA2,))),
+    ),
+    Work(
+        name="bytes3k",
+        title="download only, files of 3 KB",
+        corpus="bytes3k",
+        contestants=bytes_only(),
+        targets=(Target(at_least=0.5, against=(CURL,)), Target(at_least=1, against=(ARIA2,))),
+    ),
+    Work(
+        name="latency",
+        title="download only, files of 3 KB, a server that answers after 200 ms, 64 at a time",
+        corpus="bytes3k",
+        contestants=tuple(c for c in bytes_only(64) if c.name in {OURS, CURL}),
+        targets=(Target(at_least=0.95, against=(IDEAL,)),),
+        latency_s=0.2,
+        threads=64,
+    ),
+)
