@@ -2,6 +2,8 @@
 
 import hashlib
 import sys
+from collections.abc import Iterable
+from functools import cached_property
 from typing import BinaryIO
 
 import httpx  # noqa: TID251 - with client.py the home of HTTP
@@ -62,43 +64,81 @@ def listed_checksum(item: Item) -> headers.Checksum | None:
         raise Problem(FailureKind.CHECKSUM, f"the checksum in the list cannot be used: {problem}", final=True) from None
 
 
-def sent_digests(response: httpx.Response) -> list[headers.Checksum]:
-    """What the server says of the body; it speaks of the coded bytes, so a coded body is not held against it."""
-    if coding_of(response):
-        return []
-    get = response.headers.get
-    return headers.digests(get("repr-digest"), get("digest"), get("content-md5"))
+class Answer:
+    """The answer to a request: its head, read once and understood as far as somebody asks, and its body."""
 
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self._response = response
+        self._fields: dict[bytes, list[bytes]] = {}
+        for name, value in response.headers.raw:
+            self._fields.setdefault(name.lower(), []).append(value)
 
-def server_name_of(chain: list[str], response: httpx.Response) -> str | None:
-    """What the server calls it: by Content-Disposition, else by the URL that it redirected to."""
-    raw = {name.lower(): value for name, value in response.headers.raw}
-    if named := headers.disposition_name(raw.get(b"content-disposition")):
-        return named
-    return last_segment(chain[-1]) if len(chain) > 1 else None
+    def fields(self, name: bytes) -> list[bytes]:
+        """Every value sent under a name (in small letters)."""
+        return self._fields.get(name, [])
 
+    def field(self, name: bytes) -> bytes | None:
+        """What was sent under a name, several values as one list (RFC 9110, 5.3); None for nothing."""
+        values = self._fields.get(name)
+        return b", ".join(values) if values else None
 
-def coding_of(response: httpx.Response) -> str:
-    """The content coding; empty for none."""
-    text = str(response.headers.get("content-encoding", "")).strip().lower()
-    return "" if text == "identity" else text
+    @property
+    def body(self) -> Iterable[bytes]:
+        """The bytes as they come, not decoded."""
+        assert isinstance(self._response.stream, httpx.SyncByteStream)
+        return self._response.stream
 
+    @property
+    def location(self) -> str | None:
+        """Where a redirect leads, in UTF-8 as all browsers read it, else ISO-8859-1."""
+        raw = self.field(b"location")
+        if raw is None:
+            return None
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw.decode("latin-1")
 
-def version_of(response: httpx.Response) -> Validator:
-    """Which version of the thing the response speaks of."""
-    get = response.headers.get
-    return headers.validator(get("etag"), get("last-modified"), get("date"))
+    @cached_property
+    def coding(self) -> str:
+        """The content coding; empty for none."""
+        text = (self.field(b"content-encoding") or b"").strip().lower().decode("latin-1")
+        return "" if text == "identity" else text
 
+    @cached_property
+    def version(self) -> Validator:
+        """Which version of the thing it speaks of."""
+        return headers.validator(self.field(b"etag"), self.field(b"last-modified"), self.field(b"date"))
 
-def reply_of(response: httpx.Response) -> resume.Reply:
-    """What decides whether its body fits what we have; raises Problem where it contradicts itself."""
-    length = headers.content_length(response.headers.get_list("content-length"))
-    if length == "conflict":
-        raise Problem(FailureKind.PROTOCOL, "the server says two different lengths", response.status_code)
-    return resume.Reply(
-        status=response.status_code,
-        content_range=headers.content_range(response.headers.get("content-range")),
-        content_length=None if coding_of(response) else length,
-        media_type=headers.media_type(response.headers.get("content-type")),
-        validator=version_of(response),
-    )
+    @cached_property
+    def media_type(self) -> str | None:
+        """What the server says it is."""
+        return headers.media_type(self.field(b"content-type"))
+
+    @cached_property
+    def reply(self) -> resume.Reply:
+        """What decides whether its body fits what we have; raises Problem where it contradicts itself."""
+        length = headers.content_length(self.fields(b"content-length"))
+        if length == "conflict":
+            raise Problem(FailureKind.PROTOCOL, "the server says two different lengths", self.status)
+        return resume.Reply(
+            status=self.status,
+            content_range=headers.content_range(self.field(b"content-range")),
+            content_length=None if self.coding else length,
+            media_type=self.media_type,
+            validator=self.version,
+        )
+
+    @property
+    def digests(self) -> list[headers.Checksum]:
+        """What the server says of the body; it speaks of the coded bytes, so a coded body is not held against it."""
+        if self.coding:
+            return []
+        return headers.digests(self.field(b"repr-digest"), self.field(b"digest"), self.field(b"content-md5"))
+
+    def name(self, chain: list[str]) -> str | None:
+        """What the server calls it: by Content-Disposition, else by the URL that it redirected to."""
+        if named := headers.disposition_name(self.field(b"content-disposition")):
+            return named
+        return last_segment(chain[-1]) if len(chain) > 1 else None

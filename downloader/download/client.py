@@ -23,16 +23,7 @@ import httpx  # noqa: TID251 - its home
 
 from downloader.config.settings import show_size
 from downloader.download import headers, policy, resume
-from downloader.download.answer import (
-    Sums,
-    checksum_is_listed,
-    coding_of,
-    listed_checksum,
-    reply_of,
-    sent_digests,
-    server_name_of,
-    version_of,
-)
+from downloader.download.answer import Answer, Sums, checksum_is_listed, listed_checksum
 from downloader.download.coding import decoder
 from downloader.download.job import Hold, Job, Later, Whole
 from downloader.download.net import Watch
@@ -52,7 +43,7 @@ _REFILL_BYTES = 64 * 1024
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
-Answer = Fetched | Failed | Skipped | Unchanged | Later | None
+Result = Fetched | Failed | Skipped | Unchanged | Later | None
 """What came of an attempt. None: nothing that is to be said, since another segment speaks for the item."""
 
 
@@ -106,7 +97,7 @@ class Client:
         """Close idle connections."""
         self._transport.close()
 
-    def attempt(self, job: Job) -> Answer:
+    def attempt(self, job: Job) -> Result:
         """Try once to get the bytes of an item, or of a segment of it; says what came of it.
 
         Raises:
@@ -208,13 +199,11 @@ class Client:
             if job.whole and job.whole.over:
                 raise _Over
             try:
-                with self._response(job) as response:
-                    if response.status_code in policy.REDIRECTS:
-                        self._redirect(job, response)
+                with self._ask(job) as answer:
+                    if answer.status in policy.REDIRECTS:
+                        self._redirect(job, answer)
                         continue
-                    return (
-                        self._receive_segment(job, job.whole, response) if job.whole else self._receive(job, response)
-                    )
+                    return self._receive_segment(job, job.whole, answer) if job.whole else self._receive(job, answer)
             except _AskAgain:
                 continue
             except (httpcore.NetworkError, httpcore.RemoteProtocolError):
@@ -226,7 +215,7 @@ class Client:
     # -- the request -------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _response(self, job: Job) -> Iterator[httpx.Response]:
+    def _ask(self, job: Job) -> Iterator[Answer]:
         """The answer to a request for the last URL of the chain."""
         self._watch.deadline_s, self._watch.timings_s = job.deadline_s, job.timings_s
         phases = ("dns", "connect", "tls")
@@ -240,7 +229,7 @@ class Client:
             try:
                 network_s = sum(job.timings_s.get(phase, 0.0) for phase in phases) - spent_s
                 job.timings_s["first_byte"] = max(time.monotonic() - started_s - network_s, 0.0)
-                yield response
+                yield Answer(response)
             finally:
                 response.close()
         except (httpcore.NetworkError, httpcore.RemoteProtocolError):
@@ -278,57 +267,57 @@ class Client:
             return resume.range_headers(job.part, checksum_known=listed_checksum(job.item) is not None)
         return headers.unless_same(job.item.known.validator) if job.item.known and not job.source else []
 
-    def _redirect(self, job: Job, response: httpx.Response) -> None:
-        target = policy.follow(job.chain, response.headers.get("location"), limit=self._settings.max_redirects)
+    def _redirect(self, job: Job, answer: Answer) -> None:
+        target = policy.follow(job.chain, answer.location, limit=self._settings.max_redirects)
         if isinstance(target, policy.Refusal):
-            raise Problem(FailureKind.REDIRECT, target.message, response.status_code)
+            raise Problem(FailureKind.REDIRECT, target.message, answer.status)
         job.chain.append(target)
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
-    def _receive(self, job: Job, response: httpx.Response) -> Fetched | Unchanged | Later:
+    def _receive(self, job: Job, answer: Answer) -> Fetched | Unchanged | Later:
         """Take the body in, as far as it belongs to what we have and may be had."""
-        if response.status_code == httpx.codes.NOT_MODIFIED and self._condition(job) and not job.part.bytes:
-            return Unchanged(item=job.item, attempts=job.attempts, http_status=response.status_code)
-        reply = reply_of(response)
+        if answer.status == httpx.codes.NOT_MODIFIED and self._condition(job) and not job.part.bytes:
+            return Unchanged(item=job.item, attempts=job.attempts, http_status=answer.status)
+        reply = answer.reply
         known = listed_checksum(job.item)
         decision = resume.decide(job.part, reply, checksum_known=known is not None, started_over=job.started_over)
         match decision:
             case resume.Refuse():
-                raise self._refused(decision, response)
+                raise self._refused(decision, answer)
             case resume.StartOver():
                 self._drop(job)
                 job.started_over = True
                 raise _AskAgain
-        directives = response.headers.get_list("x-robots-tag")
+        directives = answer.fields(b"x-robots-tag")
         if self._settings.opt_out == "respect" and (directive := headers.opt_out(directives, ROBOT_NAME)):
             self._drop(job)
             raise _OptedOut(directive)
         total = decision.total
         if total is not None:
             self._check_size(total)
-        job.server_name = server_name_of(job.chain, response)
-        sent = sent_digests(response)
-        if isinstance(decision, resume.Restart) and (jobs := self._split(job, response, decision, sent)):
+        job.server_name = answer.name(job.chain)
+        sent = answer.digests
+        if isinstance(decision, resume.Restart) and (jobs := self._split(job, answer, decision, sent)):
             return Later(delay_s=0.0, jobs=jobs)
         sums = Sums(known, [] if isinstance(decision, resume.Append) else sent)
-        self._write(job, response, decision, sums)
-        if total is not None and not coding_of(response) and job.part.bytes != total:
+        self._write(job, answer, decision, sums)
+        if total is not None and not answer.coding and job.part.bytes != total:
             if isinstance(decision, resume.Append) and job.part.bytes == decision.stop:
                 raise _AskAgain  # a server need not send all of a range at once
-            raise Problem(FailureKind.TRUNCATED, f"{job.part.bytes} of {total} bytes came", response.status_code)
-        return self._fetched(job, response, sums)
+            raise Problem(FailureKind.TRUNCATED, f"{job.part.bytes} of {total} bytes came", answer.status)
+        return self._fetched(job, answer, sums)
 
-    def _fetched(self, job: Job, response: httpx.Response, sums: Sums) -> Fetched | Unchanged:
+    def _fetched(self, job: Job, answer: Answer, sums: Sums) -> Fetched | Unchanged:
         """The fact about a complete body, if it is what it should be."""
         if wrong := sums.wrong():
             self._drop(job)
             raise Problem(FailureKind.CHECKSUM, f"the {wrong} of the body is not what it should be")
         if job.item.known and job.item.known.sha256 == sums.sha256():
             self._drop(job)
-            return Unchanged(item=job.item, attempts=job.attempts, http_status=response.status_code)
+            return Unchanged(item=job.item, attempts=job.attempts, http_status=answer.status)
         # The answer that says that nothing is missing speaks of itself in its headers.
-        media_type = headers.media_type(response.headers.get("content-type")) if response.is_success else None
+        media_type = answer.media_type if answer.status != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE else None
         return Fetched(
             item=job.item,
             path=str(self._path(job.part.name)),
@@ -337,19 +326,19 @@ class Client:
             sha256=sums.sha256(),
             media_type=media_type,
             final_url=masked(job.chain[-1]),
-            http_status=response.status_code,
+            http_status=answer.status,
             attempts=job.attempts,
             validator=job.part.validator,
             timings_s=job.timings_s,
         )
 
     @staticmethod
-    def _refused(decision: resume.Refuse, response: httpx.Response) -> Problem:
-        wait_s = headers.retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
-        patient = wait_s if response.status_code in policy.SLOW_DOWN else None
-        return Problem(decision.kind, decision.message, response.status_code, retry_after_s=patient)
+    def _refused(decision: resume.Refuse, answer: Answer) -> Problem:
+        wait_s = headers.retry_after_s(answer.field(b"retry-after"), datetime.now(UTC))
+        patient = wait_s if answer.status in policy.SLOW_DOWN else None
+        return Problem(decision.kind, decision.message, answer.status, retry_after_s=patient)
 
-    def _write(self, job: Job, response: httpx.Response, decision: resume.Decision, sums: Sums) -> None:
+    def _write(self, job: Job, answer: Answer, decision: resume.Decision, sums: Sums) -> None:
         """Body to file; `job.part` says afterwards how far we are, also where it breaks off."""
         if isinstance(decision, resume.Complete):
             with self._path(job.part.name).open("rb") as body:
@@ -357,10 +346,10 @@ class Client:
             return
         started_s = time.monotonic()
         at = decision.at if isinstance(decision, resume.Append) else 0
-        coded = coding_of(response)
+        coded = answer.coding
         if not at:
             self._drop(job)
-            job.part = Part(name=_new_name(job.item), validator=version_of(response), source=job.source)
+            job.part = Part(name=_new_name(job.item), validator=answer.version, source=job.source)
         part = replace(job.part, total=getattr(decision, "total", None))
         checkpoints = resume.Checkpoints(at, started_s)
         size = at
@@ -369,7 +358,7 @@ class Client:
                 if at:
                     sums.take_in(body, at)
                     body.truncate(at)
-                for data in self._chunks(response, coded):
+                for data in self._chunks(answer, coded):
                     size += len(data)
                     self._check_size(size)
                     sums.update(data)
@@ -385,12 +374,11 @@ class Client:
             job.part = replace(part, bytes=size)
             job.timings_s["body"] = job.timings_s.get("body", 0.0) + time.monotonic() - started_s
 
-    def _chunks(self, response: httpx.Response, coded: str) -> Iterator[bytes]:
+    def _chunks(self, answer: Answer, coded: str) -> Iterator[bytes]:
         """The body piece by piece, decoded, no faster and no slower than allowed."""
         undo = decoder(coded, self._settings.max_size) if coded else None
         speed = LeastSpeed(self._settings.min_speed, time.monotonic())
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        for chunk in response.stream:
+        for chunk in answer.body:
             if self._stop.now.is_set():
                 raise Interrupted
             if speed.too_slow(len(chunk), time.monotonic()):
@@ -415,13 +403,13 @@ class Client:
     # -- segments ----------------------------------------------------------------------------------------------------
 
     def _split(
-        self, job: Job, response: httpx.Response, decision: resume.Restart, sent: list[headers.Checksum]
+        self, job: Job, answer: Answer, decision: resume.Restart, sent: list[headers.Checksum]
     ) -> tuple[Job, ...]:
         """The jobs of a file that is to be fetched in segments; none where it is fetched in one."""
-        if job.in_one or coding_of(response):
+        if job.in_one or answer.coding:
             return ()
-        version = version_of(response)
-        accepted = response.headers.get("accept-ranges")
+        version = answer.version
+        accepted = answer.field(b"accept-ranges")
         segments = resume.split(decision.total, accepted, version, self._settings.segments)
         if not segments:
             return ()
@@ -433,17 +421,17 @@ class Client:
             body.truncate(segments[-1].stop)
         return job.in_segments(part, sent)
 
-    def _receive_segment(self, job: Job, whole: Whole, response: httpx.Response) -> Fetched | Unchanged | None:
+    def _receive_segment(self, job: Job, whole: Whole, answer: Answer) -> Fetched | Unchanged | None:
         """Take in what is missing of a segment; whoever brings the last of them speaks for the item."""
         segment, held = whole.segment(job.index), whole.held()
         assert held.total is not None
-        match resume.decide_segment(segment, held.total, held.validator, reply_of(response)):
+        match resume.decide_segment(segment, held.total, held.validator, answer.reply):
             case resume.Refuse() as refusal:
-                raise self._refused(refusal, response)
+                raise self._refused(refusal, answer)
             case resume.StartOver():
                 raise _InOne
             case resume.Append() as decision:
-                self._write_segment(job, whole, response, segment)
+                self._write_segment(job, whole, answer, segment)
         at = whole.segment(job.index).at
         if at < segment.stop:
             if at == decision.stop:
@@ -457,15 +445,15 @@ class Client:
         job.timings_s["body"] = time.monotonic() - whole.started_s
         # From here on it is a file like any other, and this job alone speaks for it.
         job.whole, job.attempts, job.part = None, whole.attempts, replace(held, bytes=held.total, segments=())
-        return self._fetched(job, response, sums)
+        return self._fetched(job, answer, sums)
 
-    def _write_segment(self, job: Job, whole: Whole, response: httpx.Response, segment: Segment) -> None:
+    def _write_segment(self, job: Job, whole: Whole, answer: Answer, segment: Segment) -> None:
         """Body to its place in the file, not a byte beyond the segment; `whole` knows how far we are."""
         at = segment.at
         checkpoints = resume.Checkpoints(at, time.monotonic())
         with self._open_whole(whole) as body:
             body.seek(at)
-            for data in self._chunks(response, ""):
+            for data in self._chunks(answer, ""):
                 if whole.over:
                     raise _Over
                 body.write(data[: segment.stop - at])

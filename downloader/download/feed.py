@@ -50,18 +50,23 @@ class Feed:
         self._last_id = 0
         self._passed_over: dict[str, int] = {}
         self._planned = False
+        self._at_end = False
+        """The last read found nothing further, and nothing has been added since."""
         self._read_all = False
+        """... and nothing will be."""
         self._shut: dict[str, tuple[float, Hold]] = {}
 
     def more(self) -> None:
         """Rows were added to the plan."""
         with self._changed:
+            self._at_end = False
             self._changed.notify_all()
 
     def planned(self) -> None:
         """No more rows will be added."""
         with self._changed:
             self._planned = True
+            self._at_end = False
             self._changed.notify_all()
 
     def take(self) -> Turn | None:
@@ -74,7 +79,7 @@ class Feed:
                 if not isinstance(found, Wait):
                     self._catch_up(found[0])
                     return Turn(host=found[0], job=found[1])
-                if self._read_all and not self._agenda.size and not self._agenda.under_way:
+                if self._read_all and not self._passed_over and not self._agenda.size and not self._agenda.under_way:
                     self._changed.notify_all()
                     return None
                 self._changed.wait(_RECHECK_S if found.seconds is None else min(found.seconds, _RECHECK_S))
@@ -118,7 +123,7 @@ class Feed:
 
     def _read_ahead(self, *, further: bool) -> None:
         """Fill the window; `further` beyond its size where everything in it has to wait."""
-        while not self._read_all and (further or self._agenda.size < _WINDOW):
+        while not self._at_end and (further or self._agenda.size < _WINDOW):
             further = False
             planned = self._planned  # before reading: the last rows are committed before it is set
             rows = self._plan.after(self._last_id, _READ)
@@ -127,8 +132,8 @@ class Feed:
                 self._last_id = item.id
                 self._admit(item, work)
             if len(rows) < _READ:
-                self._read_all = planned and not rows and not self._passed_over
-                return
+                self._at_end = True
+                self._read_all = planned
 
     def _admit(self, item: Item, work: Item | Fetched) -> None:
         host = host_of(item.source) if item.origin is Origin.URL else ""

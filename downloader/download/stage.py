@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from downloader.config.settings import Settings
-from downloader.download.client import Answer, Client
+from downloader.download.client import Client, Result
 from downloader.download.feed import Feed, Turn
 from downloader.download.job import Hold, Job, Later
 from downloader.download.local import copy_local, hash_of, open_local
@@ -116,7 +116,7 @@ class DownloadStage:
         if isinstance(answer, Fetched):
             self._hand_on(answer)
 
-    def _fetch(self, client: Client, turn: Turn) -> Answer:
+    def _fetch(self, client: Client, turn: Turn) -> Result:
         job, item = turn.job, turn.job.item
         if not job.attempts and job.whole is None and (path := self._already_there(item)):
             message = f"{path} is there already; --overwrite always replaces it"
@@ -157,7 +157,7 @@ class DownloadStage:
         return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)
 
 
-def _attempt(client: Client, job: Job) -> Answer:
+def _attempt(client: Client, job: Job) -> Result:
     """An attempt in which a defect of ours, found by whatever a server sent, costs one item and is named."""
     try:
         return client.attempt(job)
