@@ -361,7 +361,7 @@ class _Run:
 
     def _summary(self, counts: Counts, duration_s: float) -> Summary:
         tally = self._writer.tally
-        threads = self._settings.concurrency.threads
+        threads = self._download.threads
         download = _figures(self._download_meter, threads, duration_s)
         transform = _figures(self._transform_meter, self._processes, duration_s) if self._transforms else None
         looks, depths, full, empty = self._queue_looks
@@ -393,6 +393,7 @@ class _Run:
             peak_rss_worker_bytes=self._peak_worker_rss,
             new=tally.done,
             unchanged=tally.unchanged,
+            pace=f"{threads} at a time in the end: {self._download.pace.why}" if self._download.pace else None,
             cautions=tuple(self._cautions()),
             left_alone=self._tally.left_alone,
             rebuilds=self._transform.rebuilds,

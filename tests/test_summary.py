@@ -109,6 +109,7 @@ def test_json_has_the_keys_that_users_script_against() -> None:
             "versions",
             "new",
             "unchanged",
+            "pace",
             "cautions",
             "left_alone",
             "rebuilds",

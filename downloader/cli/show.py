@@ -26,6 +26,8 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     lines += [f"  {stage}" for stage in _stages(summary)]
     if summary.get("rebuilds"):
         lines.append(f"  transform processes died and were replaced {summary['rebuilds']} times")
+    if summary.get("pace"):
+        lines.append(f"  downloads: {summary['pace']}")
     lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]
     lines += [f"  advice: {advice}" for advice in summary["advice"]]
     return "\n".join(lines)

@@ -187,7 +187,9 @@ Seconds = Annotated[float, Gt(0)]
 class Concurrency(Section):
     """How much runs at the same time."""
 
-    threads: Threads = option(16, "download threads", "-t", metavar="N")
+    threads: Threads | Literal["auto"] = option(
+        16, "download threads; auto finds out how many help", "-t", metavar="N|auto"
+    )
     processes: Processes | Literal["auto"] = option(
         "auto", "transform processes; auto is one per CPU", "-p", metavar="N|auto"
     )

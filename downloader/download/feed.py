@@ -55,6 +55,9 @@ class Feed:
         self._read_all = False
         """... and nothing will be."""
         self._shut: dict[str, tuple[float, Hold]] = {}
+        self._limit: int | None = None
+        self.kept_back = 0
+        """How often a thread was kept waiting by the limit on all downloads."""
 
     def more(self) -> None:
         """Rows were added to the plan."""
@@ -74,6 +77,10 @@ class Feed:
         with self._changed:
             idle = False
             while not self._stop.asked.is_set():
+                if self._limit is not None and self._agenda.under_way >= self._limit:
+                    self.kept_back += 1
+                    self._changed.wait(_RECHECK_S)
+                    continue
                 self._read_ahead(further=idle)
                 found = self._agenda.take(time.monotonic())
                 if not isinstance(found, Wait):
@@ -85,6 +92,12 @@ class Feed:
                 self._changed.wait(_RECHECK_S if found.seconds is None else min(found.seconds, _RECHECK_S))
                 idle = True
         return None
+
+    def allow(self, limit: int) -> None:
+        """From now on no more than so many are under way at a time."""
+        with self._changed:
+            self._limit = limit
+            self._changed.notify_all()
 
     def done(self, turn: Turn) -> None:
         """The item of this turn has its fact."""

@@ -1,9 +1,10 @@
 """The download stage: N threads, each with its own client, taking items and handing files on."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from downloader.config.settings import Settings
@@ -12,13 +13,17 @@ from downloader.download.feed import Feed, Turn
 from downloader.download.job import Hold, Job, Later
 from downloader.download.local import copy_local, hash_of, open_local
 from downloader.download.network import Network
+from downloader.download.pace import MOST, Pace, Totals
 from downloader.download.problem import Interrupted
 from downloader.errors import OutputError
 from downloader.meters import Meter
-from downloader.model.failures import FailureKind, SkipReason, Stage
+from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Item, Known, Origin, Partial, Skipped, Unchanged
 from downloader.model.urls import masked
 from downloader.stop import Stop
+
+_LOOK_S = 0.25
+"""Seconds between two looks at how downloads go, where their number is to be found out."""
 
 Tell = Callable[[Partial | Fetched | Unchanged | Failed | Skipped], None]
 HandOn = Callable[[Fetched], bool]
@@ -72,24 +77,64 @@ class DownloadStage:
         self._stop = stop
         self._meter = meter
         self._network = Network(settings.download, stop)
+        self._lock = threading.Lock()
+        self._items = self._bytes = self._troubles = 0
+        self.pace = Pace(time.monotonic()) if settings.concurrency.threads == "auto" else None
+
+    @property
+    def threads(self) -> int:
+        """How many downloads there may be at a time."""
+        threads = self._settings.concurrency.threads
+        return threads if threads != "auto" else self.pace.limit if self.pace else MOST
 
     def run(self) -> None:
         """Work until the feed is empty or the run stops; raises what ended a thread."""
-        threads = self._settings.concurrency.threads
+        threads = MOST if self.pace else self.threads
         with ThreadPoolExecutor(threads, thread_name_prefix="download") as pool:
+            if self.pace:
+                self._feed.allow(self.pace.limit)
             loops = [pool.submit(self._loop) for _ in range(threads)]
+            while self.pace and wait(loops, _LOOK_S).not_done:
+                self._keep_pace(self.pace)
             for loop in loops:
                 loop.result()
+
+    def _keep_pace(self, pace: Pace) -> None:
+        with self._lock:
+            totals = Totals(
+                items=self._items,
+                bytes=self._bytes,
+                troubles=self._troubles,
+                waited_s=self._meter.wait_s,
+                kept_back=self._feed.kept_back,
+            )
+        before = pace.limit
+        if pace.look(time.monotonic(), totals) != before:
+            self._feed.allow(pace.limit)
+
+    def _count(self, answer: Result) -> None:
+        """Note what an attempt brought, for the pace."""
+        with self._lock:
+            match answer:
+                case Fetched():
+                    self._items += 1
+                    self._bytes += answer.bytes
+                case Later():
+                    self._troubles += answer.delay_s > 0
+                case Failed():
+                    self._troubles += is_transient(answer.kind, answer.http_status)
 
     def abort(self) -> None:
         """Wake every thread that waits for a server."""
         self._network.abort()
 
     def _loop(self) -> None:
+        turn = self._feed.take()  # before there is a client, which many a thread will not need
         client = Client(self._network, self._staging, self._tell)
         try:
-            while (turn := self._feed.take()) is not None:
+            while turn is not None:
                 self._one(client, turn)
+                turn = self._feed.take()
         except Interrupted:
             return
         except OSError as problem:
@@ -128,6 +173,8 @@ class DownloadStage:
         started = time.monotonic()
         answer = _attempt(client, job) if item.origin is Origin.URL else self._take_local(item)
         self._meter.worked(time.monotonic() - started)
+        if self.pace:
+            self._count(answer)
         if job.hold is not None:
             self._feed.hold(turn.host, job.hold)
         if isinstance(answer, Fetched):

@@ -58,6 +58,8 @@ class Summary:
     """Items that got their outcome in this run."""
     unchanged: int = 0
     """Those of them whose source had nothing new."""
+    pace: str | None = None
+    """Where the number of downloads at a time was to be found out: what it came to, and why."""
     cautions: Sequence[str] = ()
     """What the user should know of how the run was done."""
     left_alone: int = 0
@@ -92,6 +94,7 @@ class Summary:
             "versions": dict(self.versions),
             "new": self.new,
             "unchanged": self.unchanged,
+            "pace": self.pace,
             "cautions": list(self.cautions),
             "left_alone": self.left_alone,
             "rebuilds": self.rebuilds,

@@ -1,7 +1,9 @@
 """What users script against: the machine output, names that never move, formats, and one outcome for every row."""
 
 import json
+import time
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from PIL import Image
-from support import Command, Site, picture, raw
+from support import Command, Site, picture, raw, send
 
 QUIET = ("--progress", "none", "-p", "2")
 COUNT = {"type": "integer", "minimum": 0}
@@ -398,3 +400,19 @@ def test_the_same_files_are_taken_once(cli: Command) -> None:
     assert len(list((cli.folder / "in").iterdir())) == 6
     messages = {record["message"] for record in cli.items().values() if record["state"] == "skipped"}
     assert all(message.startswith("the same bytes as ") for message in messages)
+
+
+def test_auto_finds_out_how_many_threads_help(cli: Command, site: Site) -> None:
+    """--threads auto on a server that takes 100 ms an answer: more than it began with, and the summary says why."""
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.1)
+        send(handler, b"x")
+
+    site.pages = {f"/{n}": slowly for n in range(1200)}
+    (cli.folder / "urls.txt").write_text("\n".join(site.url + path for path in site.pages))
+    options = ("-o", "out", "-t", "auto", "--per-host", "64", "--progress", "none", "--json")
+    done = cli("fetch", "urls.txt", *options)
+    assert done.json["succeeded"] == 1200
+    assert done.json["stages"]["download"]["threads"] > 8
+    assert done.json["pace"].startswith(f"{done.json['stages']['download']['threads']} at a time in the end: ")
