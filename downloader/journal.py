@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from downloader.errors import JournalError
+from downloader.model.failures import FailureKind
 from downloader.model.items import (
     Claim,
     Fact,
@@ -117,11 +118,15 @@ _SKIPPED = """
 UPDATE items SET state = ?, stage = ?, kind = ?, message = ?, path = NULL, staged = NULL,
     timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
 """
+# What earlier runs wrote stays known until something else is stored: those files are still there, and still ours.
 _REQUEUE = """
 UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0,
     final_url = NULL, media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL,
-    height = NULL,
-    bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = ?
+    height = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = ?
+"""
+_OPEN_OR_FAILED = """
+SELECT id, state, kind, http_status FROM items
+WHERE id > ? AND state IN ('pending', 'fetched', 'transformed', 'failed') ORDER BY id LIMIT ?
 """
 
 _RENAME = """
@@ -144,6 +149,8 @@ _LIVE_OF_HOST = (
 
 Redo = Literal["never", "changed", "always"]
 """Of the rows that have their outcome: which are done again. `changed` are those that were stored, and may differ."""
+Wanted = Callable[[FailureKind, int | None], bool]
+"""Whether an item that failed so, with this HTTP status, is to be done again."""
 Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
 """For a row, its index and its key: the names to try in turn, each with its folded form."""
 
@@ -253,6 +260,28 @@ class Journal:
         """
         with self._transaction() as db:
             return sum(self._plan_row(db, row, index, names, redo) for index, row in enumerate(rows, first_index))
+
+    def plan_again(self, wanted: Wanted, *, batch: int = 1000) -> Iterator[int]:
+        """Enter into the plan what failed and is wanted again, and what has no outcome; the size of each batch.
+
+        No source is read: the rows of all runs on this output are looked through. A part of a body stays with its item.
+        """
+        last_id = 0
+        while True:
+            with self._transaction() as db:
+                rows = db.execute(_OPEN_OR_FAILED, (last_id, batch)).fetchall()
+                chosen = []
+                for item_id, state, kind, http_status in rows:
+                    if state == State.FAILED:
+                        if not wanted(FailureKind(kind), http_status):
+                            continue
+                        db.execute(_REQUEUE, (advance(State.FAILED, Requeued), item_id))
+                    chosen.append((self.plan, item_id))
+                db.executemany("UPDATE items SET plan = ?, repeats = 0 WHERE id = ?", chosen)
+            if not rows:
+                return
+            last_id = rows[-1][0]
+            yield len(chosen)
 
     def _plan_row(self, db: sqlite3.Connection, row: Row, index: int, names: Namer, redo: Redo) -> bool:
         """Plan one row; true where it has its outcome already. The first statement alone serves an ordinary new row."""

@@ -33,10 +33,11 @@ from downloader.config.load import dump, each_section, restore
 from downloader.config.settings import Settings
 from downloader.download.feed import Feed, Plan
 from downloader.download.stage import DownloadStage
-from downloader.errors import CannotGoOn, ConfigError, DownloaderError, OutputError, OutputLocked
+from downloader.errors import CannotGoOn, ConfigError, DownloaderError, JournalError, OutputError, OutputLocked
 from downloader.handoff import HandOff
-from downloader.journal import FILE_NAME, Counts, Journal
+from downloader.journal import FILE_NAME, Counts, Journal, Wanted
 from downloader.meters import Meter
+from downloader.model.failures import is_transient
 from downloader.model.items import ORIGINAL, Fetched, Item, Request, Requeued, Row
 from downloader.model.states import State, after_crash
 from downloader.progress import Display, Snapshot, display
@@ -73,10 +74,43 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
         return this.go()
 
 
-class _Run:
-    """One run: the parts, wired."""
+def retry(settings: Settings, wanted: Wanted = is_transient, *, stop: Stop | None = None) -> Summary:
+    """Do again what failed and is `wanted`, and go on with what has no outcome; the sources are not read.
 
-    def __init__(self, settings: Settings, stop: Stop, stdin: TextIO | BinaryIO) -> None:
+    `settings` are those that `stored_settings` gives for the output, changed at most in how it is done.
+
+    Raises:
+        DownloaderError: as `run`.
+    """
+    with _Run(settings, stop or Stop(), sys.stdin, again=wanted) as this:
+        return this.go()
+
+
+def stored_settings(output: Path) -> Settings:
+    """The settings of the last run on an output.
+
+    Raises:
+        JournalError: no run has been there, or its journal cannot be read.
+        ConfigError: another version wrote settings that this one does not understand.
+    """
+    journal = Journal(output / STATE_FOLDER / FILE_NAME, read_only=True)
+    try:
+        text = journal.meta("settings")
+    finally:
+        journal.close()
+    if text is None:
+        raise JournalError(f"{output}: the run that made this output had not begun; give its command again")
+    stored = _stored_settings(text)
+    return replace(stored, output=replace(stored.output, output=str(output)))
+
+
+class _Run:
+    """One run: the parts, wired. `again`: the plan is what is stored and wanted again, not the sources."""
+
+    def __init__(
+        self, settings: Settings, stop: Stop, stdin: TextIO | BinaryIO, *, again: Wanted | None = None
+    ) -> None:
+        self._again = again
         self._settings = settings
         self._stop = stop
         self._stdin = stdin
@@ -203,7 +237,8 @@ class _Run:
         """Start everything in order, look after it, and end it in order."""
         if self._transforms:
             self._transform.start()  # processes first: no thread exists yet
-        self._journal.set_meta("settings", _json(dump(self._settings)))
+        if self._again is None:
+            self._journal.set_meta("settings", _json(dump(self._settings)))
         for caution in self._cautions():
             _log.warning("%s", caution)
         self._recover()
@@ -267,17 +302,24 @@ class _Run:
             shown.show(self._snapshot())
 
     def _plan(self) -> None:
-        """Read the sources and enter their rows, a batch at a time."""
+        """Fill the plan, a batch at a time."""
         try:
-            rows = sources.read(self._settings, self._stdin, self._tally)
-            redo = self._settings.output.overwrite
-            while not self._stop.asked.is_set() and (batch := list(islice(rows, _PLAN_BATCH))):
-                self._done_before += self._journal.plan_rows(batch, self._listed, self._names, redo=redo)
-                self._listed += len(batch)
+            for number in self._read_sources() if self._again is None else self._journal.plan_again(self._again):
+                self._listed += number
                 self._feed.more()
+                if self._stop.asked.is_set():
+                    break
         finally:
             self._planned = True
             self._feed.planned()
+
+    def _read_sources(self) -> Iterator[int]:
+        """Enter the rows of all sources; the size of each batch."""
+        rows = sources.read(self._settings, self._stdin, self._tally)
+        redo = self._settings.output.overwrite
+        while batch := list(islice(rows, _PLAN_BATCH)):
+            self._done_before += self._journal.plan_rows(batch, self._listed, self._names, redo=redo)
+            yield len(batch)
 
     def _names(self, row: Row, index: int, key: str) -> Any:  # noqa: ANN401 - see journal.Namer
         claim = layout.claim_for(

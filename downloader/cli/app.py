@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer  # noqa: TID251 - its home
 
@@ -17,6 +17,12 @@ from downloader import __version__
 from downloader.cli.options import Flags, with_options
 from downloader.config.settings import Mode
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, NotThereYet
+from downloader.model.failures import FailureKind, is_transient
+
+if TYPE_CHECKING:
+    from downloader.config.settings import Settings
+    from downloader.report.summary import Summary
+    from downloader.stop import Stop
 
 # What a command needs is imported when it runs, so that --help stays quick.
 
@@ -81,6 +87,42 @@ def fetch(sources: Sources, *, config: ConfigFile = None, as_json: AsJson = Fals
 def process(sources: Sources, *, config: ConfigFile = None, as_json: AsJson = False, flags: Flags) -> None:
     """Transform local files and folders; touches no network."""
     _do("process", sources, config, flags, as_json=as_json)
+
+
+@app.command()
+@with_options("concurrency", "download", "run")
+def retry(
+    out: Out,
+    *,
+    kind: Annotated[
+        str | None, typer.Option(metavar="K,K...", help="only failures of these kinds [those that may pass]")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="every failure, whatever its kind")] = False,
+    as_json: AsJson = False,
+    flags: Flags,
+) -> None:
+    """Do again what failed, with the settings and rows stored in OUT; options given here go before the stored ones."""
+    from downloader.config.load import override  # noqa: PLC0415
+    from downloader.pipeline import retry as retry_pipeline  # noqa: PLC0415
+    from downloader.pipeline import stored_settings  # noqa: PLC0415
+
+    if kind is not None and everything:
+        raise ConfigError("--kind and --all exclude each other")
+    wanted = _wanted(kind, everything=everything)
+    settings = override(stored_settings(out), flags)
+    _execute(settings, lambda stop: retry_pipeline(settings, wanted, stop=stop), as_json=as_json)
+
+
+def _wanted(kinds: str | None, *, everything: bool) -> Callable[[FailureKind, int | None], bool]:
+    """Which failures are to be done again."""
+    if everything:
+        return lambda *_: True
+    if kinds is None:
+        return is_transient
+    named = {name.strip() for name in kinds.split(",")}
+    if unknown := named.difference(FailureKind):
+        raise ConfigError(f"--kind: {min(unknown)!r} is not a kind of failure; there are {', '.join(FailureKind)}")
+    return lambda kind, _: kind in named
 
 
 @app.command()
@@ -166,7 +208,6 @@ def _later(name: str, what: str) -> None:
         raise NotThereYet(f"`downloader {name}` is not there yet: it comes with a later version")
 
 
-_later("retry", "Run again what failed, with the stored settings")
 _later("verify", "Compare outputs with the journal: missing, changed, orphaned")
 _later("report", "Build the HTML report of a run")
 _later("bench", "Measure threads against processes on this machine")
@@ -181,13 +222,29 @@ def _do(
     as_json: bool,
     failures_expected: bool = False,
 ) -> None:
-    """Run, show the summary, and leave with the contract's exit code."""
-    from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.config.load import load  # noqa: PLC0415
     from downloader.pipeline import run as run_pipeline  # noqa: PLC0415
-    from downloader.stop import Stop  # noqa: PLC0415
 
     settings = load(mode, sources, flags=flags, config_file=config).settings
+    _execute(
+        settings,
+        lambda stop: run_pipeline(settings, stop=stop),
+        as_json=as_json,
+        failures_expected=failures_expected,
+    )
+
+
+def _execute(
+    settings: "Settings",
+    work: "Callable[[Stop], Summary]",
+    *,
+    as_json: bool,
+    failures_expected: bool = False,
+) -> None:
+    """Run, show the summary, and leave with the contract's exit code."""
+    from downloader.cli.show import summary_text  # noqa: PLC0415
+    from downloader.stop import Stop  # noqa: PLC0415
+
     logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     stop = Stop()
 
@@ -196,7 +253,7 @@ def _do(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    summary = run_pipeline(settings, stop=stop)
+    summary = work(stop)
     shown = summary.to_json()
     if as_json:
         typer.echo(json.dumps(shown))
