@@ -129,6 +129,12 @@ SELECT id, state, kind, http_status FROM items
 WHERE id > ? AND state IN ('pending', 'fetched', 'transformed', 'failed') ORDER BY id LIMIT ?
 """
 
+_OWNED = """
+CREATE TEMP TABLE owned (path TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT OR IGNORE INTO owned
+SELECT json_extract(output.value, '$.path') FROM items, json_each(items.outputs) AS output
+WHERE items.outputs IS NOT NULL;
+"""
 _RENAME = """
 UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pending' AND NOT EXISTS (
     SELECT 1 FROM items WHERE fold = ? AND id != ? AND (extension IS NULL OR ? IS NULL OR extension = ?))
@@ -436,6 +442,35 @@ class Journal:
             bytes_written=int(sum(row[4] for row in rows)),
         )
 
+    def written(self, after_id: int, limit: int) -> list["Written"]:
+        """The next items that succeeded, behind `after_id`, with the files they own."""
+        rows = self._query(
+            "SELECT id, outputs FROM items WHERE state = 'succeeded' AND id > ? ORDER BY id LIMIT ?", after_id, limit
+        )
+        return [
+            Written(
+                item_id=item_id,
+                files=tuple(
+                    WrittenFile(path=output["path"], bytes=output["bytes"], sha256=output["sha256"])
+                    for output in json.loads(outputs)
+                ),
+            )
+            for item_id, outputs in rows
+        ]
+
+    def send_back(self, ids: Sequence[int]) -> None:
+        """Items that succeeded are to be done again by the next run that lists them, and by `plan_again`."""
+        with self._transaction() as db:
+            db.executemany(_REQUEUE, [(advance(State.STORED, Requeued), item_id) for item_id in ids])
+
+    def unowned(self, paths: Sequence[str]) -> list[str]:
+        """Those of the paths (relative to the output folder) that are no item's."""
+        with self._lock, self._errors():
+            if not self._db.execute("SELECT 1 FROM temp.sqlite_master WHERE name = 'owned'").fetchone():
+                self._db.executescript(_OWNED)  # on disk, unlike a set: memory stays flat
+            find = "SELECT 1 FROM temp.owned WHERE path = ?"
+            return [path for path in paths if not self._db.execute(find, (_storable(path),)).fetchone()]
+
     def records(self, *, state: str | None = None, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """The items as `status --items` shows them, in list order, one at a time."""
         last_id = 0
@@ -462,6 +497,23 @@ class Counts:
     skips: Mapping[str, int]
     bytes_downloaded: int
     bytes_written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile:
+    """A file as it was written; `path` is relative to the output folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The files of an item that succeeded."""
+
+    item_id: int
+    files: tuple[WrittenFile, ...]
 
 
 _RECORD_COLUMNS = (

@@ -152,12 +152,7 @@ class _Run:
         try:
             self._state.mkdir(mode=0o700, parents=True, exist_ok=True)  # the journal holds URLs with their passwords
             self._staging.mkdir(exist_ok=True)
-            self._lock = FileLock(self._state / "lock")
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise OutputLocked(
-                f"{self._root}: another run is working on this output; wait for it or name another -o"
-            ) from None
+            self._lock = _take_lock(self._root)
         except (FileExistsError, NotADirectoryError):
             raise OutputError(f"{self._root}: is a file, not a folder; name another output with -o") from None
         except OSError as problem:
@@ -561,6 +556,41 @@ def _write_whole(path: Path, text: str) -> None:
     temporary = path.with_suffix(".new")
     temporary.write_text(text)
     os.replace(temporary, path)  # noqa: PTH105 - as plain as can be
+
+
+def _take_lock(root: Path) -> FileLock:
+    """The lock of an output, taken; the system gives it back when its holder dies."""
+    lock = FileLock(root / STATE_FOLDER / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o") from None
+    return lock
+
+
+@contextmanager
+def hold(output: Path) -> Iterator[Journal]:
+    """The journal of an output that is there, to work on while nobody else does.
+
+    Raises:
+        OutputLocked: a run is working on it.
+        OutputError: it cannot be written.
+        JournalError: there is no journal, or it cannot be used.
+    """
+    with look(output):  # says where there is none, and makes nothing
+        pass
+    try:
+        lock = _take_lock(output)
+    except OSError as problem:
+        raise OutputError(f"{output}: cannot be written: {problem.strerror}") from None
+    try:
+        journal = Journal(output / STATE_FOLDER / FILE_NAME)
+        try:
+            yield journal
+        finally:
+            journal.close()
+    finally:
+        lock.release()
 
 
 @contextmanager

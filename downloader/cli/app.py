@@ -15,6 +15,7 @@ import typer  # noqa: TID251 - its home
 
 from downloader import __version__
 from downloader.cli.options import Flags, with_options
+from downloader.cli.show import escaped
 from downloader.config.settings import Mode
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, NotThereYet
 from downloader.model.failures import FailureKind, is_transient
@@ -153,6 +154,19 @@ def status(
 
 
 @app.command()
+def verify(
+    out: Out, *, as_json: Annotated[bool, typer.Option("--json", help="print the findings as one JSON object")] = False
+) -> None:
+    """Read every result again and compare it with the journal; what is missing is made by the next run."""
+    from downloader.cli.show import findings_text  # noqa: PLC0415
+    from downloader.verify import verify as verify_output  # noqa: PLC0415
+
+    found = verify_output(out).to_json()
+    typer.echo(json.dumps(found) if as_json else findings_text(found))
+    raise typer.Exit(0 if found["good"] else 1)
+
+
+@app.command()
 @with_options("concurrency", "run")
 def demo(
     *,
@@ -208,7 +222,6 @@ def _later(name: str, what: str) -> None:
         raise NotThereYet(f"`downloader {name}` is not there yet: it comes with a later version")
 
 
-_later("verify", "Compare outputs with the journal: missing, changed, orphaned")
 _later("report", "Build the HTML report of a run")
 _later("bench", "Measure threads against processes on this machine")
 
@@ -293,8 +306,7 @@ def _outcome(command: Callable[[], Any]) -> int:
 
 def _say(text: str) -> None:
     """One line on stderr, nothing in it that could steer a terminal."""
-    safe = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    typer.echo(f"downloader: {safe}", err=True)
+    typer.echo(f"downloader: {escaped(text)}", err=True)
 
 
 def _leave(code: int) -> NoReturn:

@@ -31,6 +31,24 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def findings_text(found: Mapping[str, Any]) -> str:
+    """What `verify` found (its JSON form): one line for each file that is not as it should be, and the count."""
+    lists = ("missing", "changed", "unreadable", "orphaned")
+    lines = [f"{name}: {escaped(path)}" for name in lists for path in found[name]]
+    wrong = ", ".join(f"{len(found[name])} {name}" for name in lists if found[name])
+    lines.append(f"{found['files']} files of {found['items']} items: {wrong or 'all as they were written'}")
+    if found["requeued"]:
+        lines.append(f"  {found['requeued']} items will be made again by the same command as before, or by `retry`")
+    if found["changed"]:
+        lines.append("  to have changed files made again, delete them and verify once more")
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """The text with nothing in it that could steer a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def _headline(summary: Mapping[str, Any]) -> str:
     parts = [f"{summary['succeeded']} of {summary['total']} succeeded"]
     parts += [f"{summary[name]} {name}" for name in ("failed", "skipped", "pending") if summary[name]]
