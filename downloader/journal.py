@@ -442,6 +442,32 @@ class Journal:
             bytes_written=int(sum(row[4] for row in rows)),
         )
 
+    def unaccounted(self) -> int:
+        """How many items of this plan have no outcome."""
+        number: int = self._query(
+            "SELECT count(*) FROM items INDEXED BY items_live"
+            " WHERE state IN ('pending', 'fetched', 'transformed') AND plan = ?",
+            self.plan,
+        )[0][0]
+        return number
+
+    def most_failures(self) -> tuple[int, str, int, str, int] | None:
+        """Of this plan: how many failed, the most frequent kind, how many are of it, of these the most frequent host.
+
+        And how many are of that host. None where nothing failed.
+        """
+        failed = "FROM items WHERE state = 'failed' AND plan = ?"
+        total = self._query(f"SELECT count(*) {failed}", self.plan)[0][0]
+        if not total:
+            return None
+        kind = self._query(f"SELECT kind, count(*) AS n {failed} GROUP BY kind ORDER BY n DESC LIMIT 1", self.plan)[0]
+        host = self._query(
+            f"SELECT host, count(*) AS n {failed} AND kind = ? GROUP BY host ORDER BY n DESC LIMIT 1",
+            self.plan,
+            kind[0],
+        )[0]
+        return (total, *kind, *host)
+
     def written(self, after_id: int, limit: int) -> list["Written"]:
         """The next items that succeeded, behind `after_id`, with the files they own."""
         rows = self._query(

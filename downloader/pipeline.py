@@ -33,7 +33,15 @@ from downloader.config.load import dump, each_section, restore
 from downloader.config.settings import Settings
 from downloader.download.feed import Feed, Plan
 from downloader.download.stage import DownloadStage
-from downloader.errors import CannotGoOn, ConfigError, DownloaderError, JournalError, OutputError, OutputLocked
+from downloader.errors import (
+    CannotGoOn,
+    ConfigError,
+    DownloaderError,
+    JournalError,
+    OutputError,
+    OutputLocked,
+    Unaccounted,
+)
 from downloader.handoff import HandOff
 from downloader.journal import FILE_NAME, Counts, Journal, Wanted
 from downloader.meters import Meter
@@ -41,6 +49,7 @@ from downloader.model.failures import is_transient
 from downloader.model.items import ORIGINAL, Fetched, Item, Request, Requeued, Row
 from downloader.model.states import State, after_crash
 from downloader.progress import Display, Snapshot, display
+from downloader.report.budget import in_common, is_hopeless
 from downloader.report.summary import QueueFigures, StageFigures, Summary, advise, bottleneck, share
 from downloader.sinks import layout
 from downloader.sinks.files import FilesSink
@@ -124,6 +133,7 @@ class _Run:
         self._listed = 0
         self._done_before = 0
         self._planned = False
+        self._gave_up = False
         self._queue_looks: list[int] = [0, 0, 0, 0]  # looks, sum of depths, full, empty
         self._peak_worker_rss: int | None = None
 
@@ -295,6 +305,14 @@ class _Run:
                 return
             self._sample()
             shown.show(self._snapshot())
+            self._judge()
+
+    def _judge(self) -> None:
+        """Stop a run that has more failures than `--max-failures` allows."""
+        tally = self._writer.tally
+        if not self._gave_up and is_hopeless(self._settings.run.max_failures, tally.failures, tally.done):
+            self._gave_up = True
+            self._stop.asked.set()
 
     def _plan(self) -> None:
         """Fill the plan, a batch at a time."""
@@ -380,6 +398,11 @@ class _Run:
         )
 
     def _finish(self) -> Summary:
+        if not self._stop.asked.is_set() and (left := self._journal.unaccounted()):
+            raise Unaccounted(
+                f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
+                "the same command goes on with them"
+            )
         counts = self._journal.counts()
         duration_s = time.monotonic() - self._started_s
         summary = self._summary(counts, duration_s)
@@ -387,6 +410,11 @@ class _Run:
         self._journal.set_meta("summary", text)
         _write_whole(self._state / "summary.json", text + "\n")
         return summary
+
+    def _why_it_gave_up(self) -> str | None:
+        if not self._gave_up or (most := self._journal.most_failures()) is None:
+            return None
+        return f"more failures than --max-failures {self._settings.run.max_failures}: {in_common(*most)}"
 
     def _cautions(self) -> Iterator[str]:
         """What the user should know of how this run was done."""
@@ -433,6 +461,7 @@ class _Run:
             left_alone=self._tally.left_alone,
             rebuilds=self._transform.rebuilds,
             interrupted=self._stop.asked.is_set(),
+            gave_up=self._why_it_gave_up(),
         )
 
 

@@ -256,6 +256,7 @@ def _execute(
 ) -> None:
     """Run, show the summary, and leave with the contract's exit code."""
     from downloader.cli.show import summary_text  # noqa: PLC0415
+    from downloader.report.budget import allows  # noqa: PLC0415
     from downloader.stop import Stop  # noqa: PLC0415
 
     logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
@@ -274,7 +275,8 @@ def _execute(
         typer.echo(summary_text(settings.output.output, shown), err=True)
     if stop.signal is not None:
         raise typer.Exit(128 + stop.signal)
-    raise typer.Exit(1 if summary.failed and not failures_expected else 0)
+    good = allows(settings.run.allow_failures, summary.failed, summary.total) and not summary.gave_up
+    raise typer.Exit(0 if good or failures_expected else 1)
 
 
 def main() -> None:

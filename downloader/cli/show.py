@@ -8,6 +8,8 @@ from typing import Any
 def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     """A summary (its JSON form) in a few lines."""
     lines = [_headline(summary)]
+    if summary.get("gave_up"):
+        lines.append(f"  given up: {summary['gave_up']}")
     if summary["failures"]:
         lines.append(f"  failed: {_counted(summary['failures'])}")
         lines.append(f"          downloader status {_quoted(output)} --items --state failed   tells which and why")
