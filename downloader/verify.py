@@ -31,8 +31,8 @@ class Findings:
     """What was found; paths are relative to the output folder, with `/` between folders.
 
     `items` succeeded and have `files`. `missing` are not there, `changed` have another size or sha256, `unreadable`
-    could not be read; `orphaned` are there and belong to no item. `requeued` is the number of items that the next run makes
-    again. Memory grows with what is wrong, not with what is right.
+    could not be read; `orphaned` are there and belong to no item. `requeued` is the number of items that the next run
+    makes again. Memory grows with what is wrong, not with what is right.
     """
 
     items: int = 0

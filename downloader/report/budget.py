@@ -1,4 +1,4 @@
-"""How many failures a run may have: what `--allow-failures` and `--max-failures` say, and of what kind most are. Pure."""
+"""How many failures a run may have, and what most of them have in common. Pure."""
 
 from downloader.config.settings import Budget
 
