@@ -7,6 +7,7 @@ the whole run with one line for the user, and each class knows its exit code::
     |-- ConfigError             2   an option, environment variable or configuration file is wrong
     |-- SourceError             2   a source named on the command line cannot be read
     |-- NotThereYet             2   the command exists in the contract but not in this version
+    |-- Unaccounted             3   a run has ended and left items without an outcome: a defect in this program
     |-- IllegalTransition       3   a fact does not fit the item's state: a defect in this program
     `-- CannotGoOn              3   the run cannot continue
         |-- OutputError         3   the output cannot be written: disk full, read-only, not a folder
@@ -35,6 +36,12 @@ class NotThereYet(DownloaderError):
 
 class IllegalTransition(DownloaderError):
     """A fact does not fit the state of its item; the item is left as it was."""
+
+    exit_code = 3
+
+
+class Unaccounted(DownloaderError):
+    """A run that was not interrupted has ended, and some of its items have no outcome; they are still pending."""
 
     exit_code = 3
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from downloader.errors import JournalError
+from downloader.model.failures import FailureKind
 from downloader.model.items import (
     Claim,
     Fact,
@@ -119,16 +120,26 @@ _SKIPPED = """
 UPDATE items SET state = ?, stage = ?, kind = ?, message = ?, path = NULL, staged = NULL,
     timings = json_patch(coalesce(timings, '{}'), ?) WHERE id = ?
 """
+# What earlier runs wrote stays known until something else is stored: those files are still there, and still ours.
 _REQUEUE = """
 UPDATE items SET state = ?, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0,
     final_url = NULL, media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL,
-    height = NULL,
-    bytes_written = 0, outputs = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = ?
+    height = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = ?
+"""
+_OPEN_OR_FAILED = """
+SELECT id, state, kind, http_status FROM items
+WHERE id > ? AND state IN ('pending', 'fetched', 'transformed', 'failed') ORDER BY id LIMIT ?
 """
 
 _OWNER = """
 SELECT bodies.item, items.sha256, items.source FROM bodies JOIN items ON items.id = bodies.item
 WHERE bodies.sha256 = ? AND items.state != 'failed'
+"""
+_OWNED = """
+CREATE TEMP TABLE owned (path TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT OR IGNORE INTO owned
+SELECT json_extract(output.value, '$.path') FROM items, json_each(items.outputs) AS output
+WHERE items.outputs IS NOT NULL;
 """
 _RENAME = """
 UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pending' AND NOT EXISTS (
@@ -150,6 +161,8 @@ _LIVE_OF_HOST = (
 
 Redo = Literal["never", "changed", "always"]
 """Of the rows that have their outcome: which are done again. `changed` are those that were stored, and may differ."""
+Wanted = Callable[[FailureKind, int | None], bool]
+"""Whether an item that failed so, with this HTTP status, is to be done again."""
 Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
 """For a row, its index and its key: the names to try in turn, each with its folded form."""
 
@@ -259,6 +272,28 @@ class Journal:
         """
         with self._transaction() as db:
             return sum(self._plan_row(db, row, index, names, redo) for index, row in enumerate(rows, first_index))
+
+    def plan_again(self, wanted: Wanted, *, batch: int = 1000) -> Iterator[int]:
+        """Enter into the plan what failed and is wanted again, and what has no outcome; the size of each batch.
+
+        No source is read: the rows of all runs on this output are looked through. A part of a body stays with its item.
+        """
+        last_id = 0
+        while True:
+            with self._transaction() as db:
+                rows = db.execute(_OPEN_OR_FAILED, (last_id, batch)).fetchall()
+                chosen = []
+                for item_id, state, kind, http_status in rows:
+                    if state == State.FAILED:
+                        if not wanted(FailureKind(kind), http_status):
+                            continue
+                        db.execute(_REQUEUE, (advance(State.FAILED, Requeued), item_id))
+                    chosen.append((self.plan, item_id))
+                db.executemany("UPDATE items SET plan = ?, repeats = 0 WHERE id = ?", chosen)
+            if not rows:
+                return
+            last_id = rows[-1][0]
+            yield len(chosen)
 
     def _plan_row(self, db: sqlite3.Connection, row: Row, index: int, names: Namer, redo: Redo) -> bool:
         """Plan one row; true where it has its outcome already. The first statement alone serves an ordinary new row."""
@@ -425,6 +460,61 @@ class Journal:
             bytes_written=int(sum(row[4] for row in rows)),
         )
 
+    def unaccounted(self) -> int:
+        """How many items of this plan have no outcome."""
+        number: int = self._query(
+            "SELECT count(*) FROM items INDEXED BY items_live"
+            " WHERE state IN ('pending', 'fetched', 'transformed') AND plan = ?",
+            self.plan,
+        )[0][0]
+        return number
+
+    def most_failures(self) -> tuple[int, str, int, str, int] | None:
+        """Of this plan: how many failed, the most frequent kind, how many are of it, of these the most frequent host.
+
+        And how many are of that host. None where nothing failed.
+        """
+        failed = "FROM items WHERE state = 'failed' AND plan = ?"
+        total = self._query(f"SELECT count(*) {failed}", self.plan)[0][0]
+        if not total:
+            return None
+        kind = self._query(f"SELECT kind, count(*) AS n {failed} GROUP BY kind ORDER BY n DESC LIMIT 1", self.plan)[0]
+        host = self._query(
+            f"SELECT host, count(*) AS n {failed} AND kind = ? GROUP BY host ORDER BY n DESC LIMIT 1",
+            self.plan,
+            kind[0],
+        )[0]
+        return (total, *kind, *host)
+
+    def written(self, after_id: int, limit: int) -> list["Written"]:
+        """The next items that succeeded, behind `after_id`, with the files they own."""
+        rows = self._query(
+            "SELECT id, outputs FROM items WHERE state = 'succeeded' AND id > ? ORDER BY id LIMIT ?", after_id, limit
+        )
+        return [
+            Written(
+                item_id=item_id,
+                files=tuple(
+                    WrittenFile(path=output["path"], bytes=output["bytes"], sha256=output["sha256"])
+                    for output in json.loads(outputs)
+                ),
+            )
+            for item_id, outputs in rows
+        ]
+
+    def send_back(self, ids: Sequence[int]) -> None:
+        """Items that succeeded are to be done again by the next run that lists them, and by `plan_again`."""
+        with self._transaction() as db:
+            db.executemany(_REQUEUE, [(advance(State.STORED, Requeued), item_id) for item_id in ids])
+
+    def unowned(self, paths: Sequence[str]) -> list[str]:
+        """Those of the paths (relative to the output folder) that are no item's."""
+        with self._lock, self._errors():
+            if not self._db.execute("SELECT 1 FROM temp.sqlite_master WHERE name = 'owned'").fetchone():
+                self._db.executescript(_OWNED)  # on disk, unlike a set: memory stays flat
+            find = "SELECT 1 FROM temp.owned WHERE path = ?"
+            return [path for path in paths if not self._db.execute(find, (_storable(path),)).fetchone()]
+
     def records(self, *, state: str | None = None, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """The items as `status --items` shows them, in list order, one at a time."""
         last_id = 0
@@ -451,6 +541,23 @@ class Counts:
     skips: Mapping[str, int]
     bytes_downloaded: int
     bytes_written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile:
+    """A file as it was written; `path` is relative to the output folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The files of an item that succeeded."""
+
+    item_id: int
+    files: tuple[WrittenFile, ...]
 
 
 _RECORD_COLUMNS = (

@@ -33,13 +33,23 @@ from downloader.config.load import dump, each_section, restore
 from downloader.config.settings import Settings
 from downloader.download.feed import Feed, Plan
 from downloader.download.stage import DownloadStage
-from downloader.errors import CannotGoOn, ConfigError, DownloaderError, OutputError, OutputLocked
+from downloader.errors import (
+    CannotGoOn,
+    ConfigError,
+    DownloaderError,
+    JournalError,
+    OutputError,
+    OutputLocked,
+    Unaccounted,
+)
 from downloader.handoff import HandOff
-from downloader.journal import FILE_NAME, Counts, Journal
+from downloader.journal import FILE_NAME, Counts, Journal, Wanted
 from downloader.meters import Meter
+from downloader.model.failures import is_transient
 from downloader.model.items import ORIGINAL, Fetched, Item, Request, Requeued, Row
 from downloader.model.states import State, after_crash
 from downloader.progress import Display, Snapshot, display
+from downloader.report.budget import in_common, is_hopeless
 from downloader.report.summary import QueueFigures, StageFigures, Summary, advise, bottleneck, share
 from downloader.sinks import layout
 from downloader.sinks.files import FilesSink
@@ -73,10 +83,43 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
         return this.go()
 
 
-class _Run:
-    """One run: the parts, wired."""
+def retry(settings: Settings, wanted: Wanted = is_transient, *, stop: Stop | None = None) -> Summary:
+    """Do again what failed and is `wanted`, and go on with what has no outcome; the sources are not read.
 
-    def __init__(self, settings: Settings, stop: Stop, stdin: TextIO | BinaryIO) -> None:
+    `settings` are those that `stored_settings` gives for the output, changed at most in how it is done.
+
+    Raises:
+        DownloaderError: as `run`.
+    """
+    with _Run(settings, stop or Stop(), sys.stdin, again=wanted) as this:
+        return this.go()
+
+
+def stored_settings(output: Path) -> Settings:
+    """The settings of the last run on an output.
+
+    Raises:
+        JournalError: no run has been there, or its journal cannot be read.
+        ConfigError: another version wrote settings that this one does not understand.
+    """
+    journal = Journal(output / STATE_FOLDER / FILE_NAME, read_only=True)
+    try:
+        text = journal.meta("settings")
+    finally:
+        journal.close()
+    if text is None:
+        raise JournalError(f"{output}: the run that made this output had not begun; give its command again")
+    stored = _stored_settings(text)
+    return replace(stored, output=replace(stored.output, output=str(output)))
+
+
+class _Run:
+    """One run: the parts, wired. `again`: the plan is what is stored and wanted again, not the sources."""
+
+    def __init__(
+        self, settings: Settings, stop: Stop, stdin: TextIO | BinaryIO, *, again: Wanted | None = None
+    ) -> None:
+        self._again = again
         self._settings = settings
         self._stop = stop
         self._stdin = stdin
@@ -90,6 +133,7 @@ class _Run:
         self._listed = 0
         self._done_before = 0
         self._planned = False
+        self._gave_up = False
         self._queue_looks: list[int] = [0, 0, 0, 0]  # looks, sum of depths, full, empty
         self._peak_worker_rss: int | None = None
 
@@ -118,12 +162,7 @@ class _Run:
         try:
             self._state.mkdir(mode=0o700, parents=True, exist_ok=True)  # the journal holds URLs with their passwords
             self._staging.mkdir(exist_ok=True)
-            self._lock = FileLock(self._state / "lock")
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise OutputLocked(
-                f"{self._root}: another run is working on this output; wait for it or name another -o"
-            ) from None
+            self._lock = _take_lock(self._root)
         except (FileExistsError, NotADirectoryError):
             raise OutputError(f"{self._root}: is a file, not a folder; name another output with -o") from None
         except OSError as problem:
@@ -204,7 +243,8 @@ class _Run:
         """Start everything in order, look after it, and end it in order."""
         if self._transforms:
             self._transform.start()  # processes first: no thread exists yet
-        self._journal.set_meta("settings", _json(dump(self._settings)))
+        if self._again is None:
+            self._journal.set_meta("settings", _json(dump(self._settings)))
         for caution in self._cautions():
             _log.warning("%s", caution)
         self._recover()
@@ -266,19 +306,34 @@ class _Run:
                 return
             self._sample()
             shown.show(self._snapshot())
+            self._judge()
+
+    def _judge(self) -> None:
+        """Stop a run that has more failures than `--max-failures` allows."""
+        tally = self._writer.tally
+        if not self._gave_up and is_hopeless(self._settings.run.max_failures, tally.failures, tally.done):
+            self._gave_up = True
+            self._stop.asked.set()
 
     def _plan(self) -> None:
-        """Read the sources and enter their rows, a batch at a time."""
+        """Fill the plan, a batch at a time."""
         try:
-            rows = sources.read(self._settings, self._stdin, self._tally)
-            redo = self._settings.output.overwrite
-            while not self._stop.asked.is_set() and (batch := list(islice(rows, _PLAN_BATCH))):
-                self._done_before += self._journal.plan_rows(batch, self._listed, self._names, redo=redo)
-                self._listed += len(batch)
+            for number in self._read_sources() if self._again is None else self._journal.plan_again(self._again):
+                self._listed += number
                 self._feed.more()
+                if self._stop.asked.is_set():
+                    break
         finally:
             self._planned = True
             self._feed.planned()
+
+    def _read_sources(self) -> Iterator[int]:
+        """Enter the rows of all sources; the size of each batch."""
+        rows = sources.read(self._settings, self._stdin, self._tally)
+        redo = self._settings.output.overwrite
+        while batch := list(islice(rows, _PLAN_BATCH)):
+            self._done_before += self._journal.plan_rows(batch, self._listed, self._names, redo=redo)
+            yield len(batch)
 
     def _names(self, row: Row, index: int, key: str) -> Any:  # noqa: ANN401 - see journal.Namer
         claim = layout.claim_for(
@@ -344,6 +399,11 @@ class _Run:
         )
 
     def _finish(self) -> Summary:
+        if not self._stop.asked.is_set() and (left := self._journal.unaccounted()):
+            raise Unaccounted(
+                f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
+                "the same command goes on with them"
+            )
         counts = self._journal.counts()
         duration_s = time.monotonic() - self._started_s
         summary = self._summary(counts, duration_s)
@@ -351,6 +411,11 @@ class _Run:
         self._journal.set_meta("summary", text)
         _write_whole(self._state / "summary.json", text + "\n")
         return summary
+
+    def _why_it_gave_up(self) -> str | None:
+        if not self._gave_up or (most := self._journal.most_failures()) is None:
+            return None
+        return f"more failures than --max-failures {self._settings.run.max_failures}: {in_common(*most)}"
 
     def _cautions(self) -> Iterator[str]:
         """What the user should know of how this run was done."""
@@ -398,6 +463,7 @@ class _Run:
             left_alone=self._tally.left_alone,
             rebuilds=self._transform.rebuilds,
             interrupted=self._stop.asked.is_set(),
+            gave_up=self._why_it_gave_up(),
         )
 
 
@@ -521,6 +587,41 @@ def _write_whole(path: Path, text: str) -> None:
     temporary = path.with_suffix(".new")
     temporary.write_text(text)
     os.replace(temporary, path)  # noqa: PTH105 - as plain as can be
+
+
+def _take_lock(root: Path) -> FileLock:
+    """The lock of an output, taken; the system gives it back when its holder dies."""
+    lock = FileLock(root / STATE_FOLDER / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o") from None
+    return lock
+
+
+@contextmanager
+def hold(output: Path) -> Iterator[Journal]:
+    """The journal of an output that is there, to work on while nobody else does.
+
+    Raises:
+        OutputLocked: a run is working on it.
+        OutputError: it cannot be written.
+        JournalError: there is no journal, or it cannot be used.
+    """
+    with look(output):  # says where there is none, and makes nothing
+        pass
+    try:
+        lock = _take_lock(output)
+    except OSError as problem:
+        raise OutputError(f"{output}: cannot be written: {problem.strerror}") from None
+    try:
+        journal = Journal(output / STATE_FOLDER / FILE_NAME)
+        try:
+            yield journal
+        finally:
+            journal.close()
+    finally:
+        lock.release()
 
 
 @contextmanager

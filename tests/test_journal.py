@@ -29,6 +29,7 @@ from downloader.model.items import (
     Stored,
     Transformed,
     Unchanged,
+    Validator,
 )
 from downloader.model.states import LIVE, TERMINAL, TRANSITIONS, State
 from downloader.sinks.layout import clashes
@@ -94,6 +95,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.plans: dict[str, int] = {}
         self.plan = 0
         self.listed: Counter[str] = Counter()
+        self.is_retry = False
         self.written: set[str] = set()
         """Items that have results of some run."""
 
@@ -110,7 +112,9 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.begin_plan()
         self.plan += 1
         self.listed.clear()
+        self.is_retry = False
 
+    @precondition(lambda self: not self.is_retry)
     @rule(sources=st.lists(st.sampled_from(SOURCES), max_size=12), redo=st.sampled_from(["never", "changed", "always"]))
     def list_rows(self, sources: list[str], *, redo: Redo) -> None:
         done = 0
@@ -120,7 +124,6 @@ class JournalMachine(RuleBasedStateMachine):
             self.plans[key] = self.plan
             if redo == "always" and self.states.get(key) in TERMINAL:
                 self.states[key] = State.PENDING
-                self.written.discard(key)
             if redo == "changed" and self.states.get(key) is State.STORED:
                 self.states[key] = State.PENDING
             done += self.states.setdefault(key, State.PENDING) in TERMINAL
@@ -141,8 +144,6 @@ class JournalMachine(RuleBasedStateMachine):
             states[key] = TRANSITIONS[states[key]][kind]
             if kind is Stored:
                 self.written.add(key)
-            if kind is Requeued:
-                self.written.discard(key)
             batch.append(a_fact(kind, self.items[key]))
         self.journal.record(batch)
         self.states = states
@@ -154,6 +155,23 @@ class JournalMachine(RuleBasedStateMachine):
         kind = data.draw(st.sampled_from([kind for kind in KINDS if kind not in TRANSITIONS[self.states[key]]]))
         with pytest.raises(IllegalTransition):
             self.journal.record([a_fact(kind, self.items[key])])
+
+    @rule(kinds=st.sets(st.sampled_from(["http_status", "dns"])))
+    def retry(self, kinds: set[str]) -> None:
+        """What failed so, and what has no outcome, of whatever plan, is the new plan; no other outcome moves."""
+        self.begin()
+        self.is_retry = True
+        numbers = list(self.journal.plan_again(lambda kind, status: kind in kinds and status == 404, batch=3))
+        again = {
+            key
+            for key, state in self.states.items()
+            if state in LIVE or (state is State.FAILED and "http_status" in kinds)
+        }
+        assert sum(numbers) == len(again)
+        for key in again:
+            self.plans[key] = self.plan
+            if self.states[key] is State.FAILED:
+                self.states[key] = State.PENDING
 
     @rule()
     def reopen(self) -> None:
@@ -220,7 +238,10 @@ def test_the_nth_listing_of_a_source_is_an_item_of_its_own(tmp_path: Path) -> No
 
 
 def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
-    """A planned row with an outcome is counted and not live; with `redo` it is pending, its old outcome forgotten."""
+    """A planned row with an outcome is counted and not live; with `redo` it is pending, its old outcome forgotten.
+
+    What was written stays known, since it is still there.
+    """
     with closing(Journal(tmp_path / "journal")) as journal:
         (item,) = plan(journal, "https://h/a")
         journal.record([a_fact(kind, item) for kind in PATHS[State.STORED]])
@@ -230,7 +251,9 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         (again,) = plan(journal, "https://h/a", redo="always")
         assert (again.id, again.claim) == (item.id, item.claim)
         (record,) = journal.records()
-        assert (record["state"], record["outputs"], record["sha256"], record["attempts"]) == ("pending", [], None, 0)
+        assert (record["state"], record["sha256"], record["attempts"]) == ("pending", None, 0)
+        assert [output["path"] for output in record["outputs"]] == ["a.png"]
+        assert again.known == Known(validator=Validator(), sha256=None, outputs=(("a.png", 7),))
 
 
 def test_live_goes_on_behind_an_id_and_stops_at_a_limit(tmp_path: Path) -> None:

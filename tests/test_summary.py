@@ -114,6 +114,7 @@ def test_json_has_the_keys_that_users_script_against() -> None:
             "left_alone",
             "rebuilds",
             "interrupted",
+            "gave_up",
         ),
     ]
     timed = {"wait_share": 0.0, "p50_s": 0.1, "p99_s": 0.2}

@@ -9,14 +9,21 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer  # noqa: TID251 - its home
 
 from downloader import __version__
 from downloader.cli.options import Flags, with_options
+from downloader.cli.show import escaped
 from downloader.config.settings import Mode
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, NotThereYet
+from downloader.model.failures import FailureKind, is_transient
+
+if TYPE_CHECKING:
+    from downloader.config.settings import Settings
+    from downloader.report.summary import Summary
+    from downloader.stop import Stop
 
 # What a command needs is imported when it runs, so that --help stays quick.
 
@@ -84,6 +91,42 @@ def process(sources: Sources, *, config: ConfigFile = None, as_json: AsJson = Fa
 
 
 @app.command()
+@with_options("concurrency", "download", "run")
+def retry(
+    out: Out,
+    *,
+    kind: Annotated[
+        str | None, typer.Option(metavar="K,K...", help="only failures of these kinds [those that may pass]")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="every failure, whatever its kind")] = False,
+    as_json: AsJson = False,
+    flags: Flags,
+) -> None:
+    """Do again what failed, with the settings and rows stored in OUT; options given here go before the stored ones."""
+    from downloader.config.load import override  # noqa: PLC0415
+    from downloader.pipeline import retry as retry_pipeline  # noqa: PLC0415
+    from downloader.pipeline import stored_settings  # noqa: PLC0415
+
+    if kind is not None and everything:
+        raise ConfigError("--kind and --all exclude each other")
+    wanted = _wanted(kind, everything=everything)
+    settings = override(stored_settings(out), flags)
+    _execute(settings, lambda stop: retry_pipeline(settings, wanted, stop=stop), as_json=as_json)
+
+
+def _wanted(kinds: str | None, *, everything: bool) -> Callable[[FailureKind, int | None], bool]:
+    """Which failures are to be done again."""
+    if everything:
+        return lambda *_: True
+    if kinds is None:
+        return is_transient
+    named = {name.strip() for name in kinds.split(",")}
+    if unknown := named.difference(FailureKind):
+        raise ConfigError(f"--kind: {min(unknown)!r} is not a kind of failure; there are {', '.join(FailureKind)}")
+    return lambda kind, _: kind in named
+
+
+@app.command()
 def status(
     out: Out,
     *,
@@ -108,6 +151,19 @@ def status(
             typer.echo(json.dumps(seen.summary()))
         else:
             typer.echo(summary_text(str(out), seen.summary()))
+
+
+@app.command()
+def verify(
+    out: Out, *, as_json: Annotated[bool, typer.Option("--json", help="print the findings as one JSON object")] = False
+) -> None:
+    """Read every result again and compare it with the journal; what is missing is made by the next run."""
+    from downloader.cli.show import findings_text  # noqa: PLC0415
+    from downloader.verify import verify as verify_output  # noqa: PLC0415
+
+    found = verify_output(out).to_json()
+    typer.echo(json.dumps(found) if as_json else findings_text(found))
+    raise typer.Exit(0 if found["good"] else 1)
 
 
 @app.command()
@@ -166,8 +222,6 @@ def _later(name: str, what: str) -> None:
         raise NotThereYet(f"`downloader {name}` is not there yet: it comes with a later version")
 
 
-_later("retry", "Run again what failed, with the stored settings")
-_later("verify", "Compare outputs with the journal: missing, changed, orphaned")
 _later("report", "Build the HTML report of a run")
 _later("bench", "Measure threads against processes on this machine")
 
@@ -181,13 +235,30 @@ def _do(
     as_json: bool,
     failures_expected: bool = False,
 ) -> None:
-    """Run, show the summary, and leave with the contract's exit code."""
-    from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.config.load import load  # noqa: PLC0415
     from downloader.pipeline import run as run_pipeline  # noqa: PLC0415
-    from downloader.stop import Stop  # noqa: PLC0415
 
     settings = load(mode, sources, flags=flags, config_file=config).settings
+    _execute(
+        settings,
+        lambda stop: run_pipeline(settings, stop=stop),
+        as_json=as_json,
+        failures_expected=failures_expected,
+    )
+
+
+def _execute(
+    settings: "Settings",
+    work: "Callable[[Stop], Summary]",
+    *,
+    as_json: bool,
+    failures_expected: bool = False,
+) -> None:
+    """Run, show the summary, and leave with the contract's exit code."""
+    from downloader.cli.show import summary_text  # noqa: PLC0415
+    from downloader.report.budget import allows  # noqa: PLC0415
+    from downloader.stop import Stop  # noqa: PLC0415
+
     logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     stop = Stop()
 
@@ -196,7 +267,7 @@ def _do(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    summary = run_pipeline(settings, stop=stop)
+    summary = work(stop)
     shown = summary.to_json()
     if as_json:
         typer.echo(json.dumps(shown))
@@ -204,7 +275,8 @@ def _do(
         typer.echo(summary_text(settings.output.output, shown), err=True)
     if stop.signal is not None:
         raise typer.Exit(128 + stop.signal)
-    raise typer.Exit(1 if summary.failed and not failures_expected else 0)
+    good = allows(settings.run.allow_failures, summary.failed, summary.total) and not summary.gave_up
+    raise typer.Exit(0 if good or failures_expected else 1)
 
 
 def main() -> None:
@@ -236,8 +308,7 @@ def _outcome(command: Callable[[], Any]) -> int:
 
 def _say(text: str) -> None:
     """One line on stderr, nothing in it that could steer a terminal."""
-    safe = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    typer.echo(f"downloader: {safe}", err=True)
+    typer.echo(f"downloader: {escaped(text)}", err=True)
 
 
 def _leave(code: int) -> NoReturn:

@@ -8,6 +8,8 @@ from typing import Any
 def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     """A summary (its JSON form) in a few lines."""
     lines = [_headline(summary)]
+    if summary.get("gave_up"):
+        lines.append(f"  given up: {summary['gave_up']}")
     if summary["failures"]:
         lines.append(f"  failed: {_counted(summary['failures'])}")
         lines.append(f"          downloader status {_quoted(output)} --items --state failed   tells which and why")
@@ -31,6 +33,24 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]
     lines += [f"  advice: {advice}" for advice in summary["advice"]]
     return "\n".join(lines)
+
+
+def findings_text(found: Mapping[str, Any]) -> str:
+    """What `verify` found (its JSON form): one line for each file that is not as it should be, and the count."""
+    lists = ("missing", "changed", "unreadable", "orphaned")
+    lines = [f"{name}: {escaped(path)}" for name in lists for path in found[name]]
+    wrong = ", ".join(f"{len(found[name])} {name}" for name in lists if found[name])
+    lines.append(f"{found['files']} files of {found['items']} items: {wrong or 'all as they were written'}")
+    if found["requeued"]:
+        lines.append(f"  {found['requeued']} items will be made again by the same command as before, or by `retry`")
+    if found["changed"]:
+        lines.append("  to have changed files made again, delete them and verify once more")
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """The text with nothing in it that could steer a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _headline(summary: Mapping[str, Any]) -> str:

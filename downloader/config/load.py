@@ -103,6 +103,17 @@ def load(
     return Resolved(settings=replace(settings, mode=mode, sources=tuple(sources)), origins=origins)
 
 
+def override(settings: Settings, flags: Layer) -> Settings:
+    """Settings with the values of some flags in place of theirs; raises ConfigError as `load` does."""
+    merged = {
+        table: {name: getattr(values, name) for name in values.options()} for table, values in each_section(settings)
+    }
+    origins = {(section, name): flag_of(name) for section, values in flags.items() for name in values}
+    for (section, name), where in origins.items():
+        merged[section][name] = _read(section, name, flags[section][name], where)
+    return replace(_check(merged, origins), mode=settings.mode, sources=settings.sources)
+
+
 def _file_layer(path: Path | None) -> Layer:
     if path is None:
         return {}

@@ -129,6 +129,30 @@ def parse_color(text: str) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percent:
+    """A share of something, 0 to 100."""
+
+    percent: float
+
+    def __str__(self) -> str:
+        """The text that `parse_budget` reads back to this value."""
+        return f"{self.percent!r}%".replace(".0%", "%")
+
+
+Budget = Annotated[int, Ge(0)] | Percent
+"""How many failures there may be."""
+
+
+def parse_budget(text: str) -> int | Percent:
+    """A number of failures, or their share of the items: `20`, `5%`."""
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    if not match or (match[2] and float(match[2]) > 100):  # noqa: PLR2004 - per cent
+        message = f"{text!r} is neither a number of failures nor a share of the items; write for example 20 or 5%"
+        raise ValueError(message)
+    return int(match[1]) if match[1] else Percent(percent=float(match[2]))
+
+
 def parse_header(text: str) -> str:
     """A request header `Name: value` (RFC 9110 field name; no line breaks, which would let a value add headers)."""
     name, colon, value = text.partition(":")
@@ -355,11 +379,23 @@ class Source(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Section):
-    """How the run shows itself."""
+    """How the run shows itself, and how many failures it may have."""
 
     progress: Literal["auto", "bar", "plain", "json", "none"] = option("auto", "how progress is shown on stderr")
     log_level: Literal["debug", "info", "warning", "error"] = option(
         "warning", "least severe log message shown on stderr"
+    )
+    allow_failures: Budget = option(
+        0,
+        "exit with 0 in spite of so many failures, or so many per cent of the items",
+        metavar="N|P%",
+        parse=parse_budget,
+    )
+    max_failures: Budget | None = option(
+        None,
+        "stop once a run has more failures than this, or than this share of the items done",
+        metavar="N|P%",
+        parse=parse_budget,
     )
 
 

@@ -67,6 +67,8 @@ class Summary:
     rebuilds: int = 0
     """How often the transform processes had to be replaced."""
     interrupted: bool = False
+    gave_up: str | None = None
+    """Why the run stopped before its end by itself."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys that users script against."""
@@ -99,6 +101,7 @@ class Summary:
             "left_alone": self.left_alone,
             "rebuilds": self.rebuilds,
             "interrupted": self.interrupted,
+            "gave_up": self.gave_up,
         }
 
 

@@ -34,8 +34,6 @@ def _photo(tmp_path: Path) -> None:
         (["run", "x.jpg", "--config", "absent.toml"], "absent.toml"),
         (["process", "https://example.com/x.jpg"], "network"),
         (["status", "out", "--state", "happy"], "--state"),
-        (["retry", "out"], "not there yet"),
-        (["verify", "out", "--json"], "not there yet"),
         (["report", "out"], "not there yet"),
         (["bench"], "not there yet"),
         (["nonsense"], "nonsense"),
