@@ -32,7 +32,6 @@ from downloader import __version__, sources
 from downloader.config.load import dump, each_section, restore
 from downloader.config.settings import Settings
 from downloader.download.feed import Feed, Plan
-from downloader.download.stage import DownloadStage
 from downloader.errors import (
     CannotGoOn,
     ConfigError,
@@ -134,6 +133,8 @@ class _Run:
         self._done_before = 0
         self._planned = False
         self._gave_up = False
+        self._abandon: Callable[[], None] = lambda: None
+        """Ends processes that nobody will work with; they were started before all was known to be well."""
         self._queue_looks: list[int] = [0, 0, 0, 0]  # looks, sum of depths, full, empty
         self._peak_worker_rss: int | None = None
 
@@ -155,6 +156,7 @@ class _Run:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._abandon()
         self._journal.close()
         self._lock.release()
 
@@ -202,6 +204,12 @@ class _Run:
             self._transform_meter,
             keep_originals=settings.output.keep_originals,
         )
+        if self._transforms:
+            self._abandon = self._transform.abandon
+            self._transform.start()  # processes first: no thread exists yet
+        # While they come up there is time for HTTP and TLS: 0.15 s of a second that a short run takes.
+        from downloader.download.stage import DownloadStage  # noqa: PLC0415 - see above
+
         self._download = DownloadStage(
             settings,
             str(self._staging),
@@ -241,14 +249,14 @@ class _Run:
 
     def go(self) -> Summary:
         """Start everything in order, look after it, and end it in order."""
-        if self._transforms:
-            self._transform.start()  # processes first: no thread exists yet
         if self._again is None:
             self._journal.set_meta("settings", _json(dump(self._settings)))
         for caution in self._cautions():
             _log.warning("%s", caution)
         self._recover()
         self._journal.begin_plan()
+        if self._transforms:
+            self._transform.wait_until_up()
         shown = display(self._settings.run.progress, transforms=self._transforms)
         writer = self._start("writer", self._writer.run, then=self._writer.drain)
         before_writer = [

@@ -51,6 +51,7 @@ class Stage:
             wanted, processes, str(folder / "staging"), self.handoff, self.outcomes.put, self.stop, Meter()
         )
         self.stage.start()
+        self.stage.wait_until_up()
         self.problem: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

@@ -7,9 +7,9 @@ is dismissed as a whole and a new one is hired.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
@@ -42,6 +42,9 @@ class Crew:
     ) -> None:
         context = start_context()
         self.size = size
+        self._starting: list[Future[int]] = []
+        self._sigint: Any = None
+        """How SIGINT was handled before the crew was started, while it is being started."""
         self.channel: Channel = context.Queue(queue_size)
         self._slots: Any = context.RawArray(worker.Slot, size)
         taken = context.Value("i", 0)
@@ -52,21 +55,34 @@ class Crew:
             initargs=(self.channel, self._slots, taken, settings, staging, keep_originals),
         )
 
-    def warm_up(self) -> None:
-        """Start every process and wait until each is up; called before the first thread of the run exists."""
+    def start(self) -> None:
+        """Start every process; called before the first thread of the run exists. `wait_until_up` comes next."""
         # The first signal-ignoring moment of a worker is its initializer; the fork server and so its children inherit
         # what is set here, which keeps an early Ctrl-C from killing one with a traceback.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
-        try:
-            started = [self._pool.submit(worker.ready) for _ in range(self.size)]
-            for future in started:
+        self._sigint = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
+        with self._or_none():
+            self._starting = [self._pool.submit(worker.ready) for _ in range(self.size)]
+
+    def wait_until_up(self) -> None:
+        """Return once every process is up; raises CannotGoOn where one does not come up."""
+        with self._or_none():
+            for future in self._starting:
                 future.result(timeout=_WARM_UP_S)
+        self._restore_sigint()
+
+    @contextmanager
+    def _or_none(self) -> Iterator[None]:
+        """All processes come up, or there is no crew."""
+        try:
+            yield
         except Exception as problem:
             self.dismiss()
             raise CannotGoOn(f"transform processes cannot be started: {plain(problem)}") from problem
-        finally:
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
+
+    def _restore_sigint(self) -> None:
+        if self._sigint is not None:
+            signal.signal(signal.SIGINT, self._sigint)
+            self._sigint = None
 
     def submit(self, task: Callable[..., Any], *arguments: object) -> Future[Any]:
         """Give the crew a task; raises BrokenProcessPool where it is dead already."""
@@ -88,11 +104,13 @@ class Crew:
 
     def release(self) -> None:
         """Let the crew go after its work: processes end by themselves and are waited for."""
+        self._restore_sigint()
         self._pool.shutdown(wait=True)
         self._close_channel()
 
     def dismiss(self) -> None:
         """End the crew at once, whatever it has in hand."""
+        self._restore_sigint()
         pids = self.pids()
         self._pool.shutdown(wait=False)
         for pid in pids:  # SIGKILL, since a stopped process never sees the SIGTERM of the pool

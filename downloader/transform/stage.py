@@ -79,10 +79,21 @@ class TransformStage:
         self.rebuilds = 0
 
     def start(self) -> None:
-        """Start the processes; called before the first thread of the run exists."""
+        """Start the processes, without waiting for them; called before the first thread of the run exists."""
         self._crew = self._hire(self._processes)
-        self._crew.warm_up()
+        self._crew.start()
+
+    def wait_until_up(self) -> None:
+        """Return once the processes that `start` has started can work; raises CannotGoOn where they cannot."""
+        assert self._crew is not None, "start() comes first"
+        self._crew.wait_until_up()
         self._handoff.reconnect(self._crew.channel)
+
+    def abandon(self) -> None:
+        """End processes that were started for nothing; where they have worked and ended there are none."""
+        if self._crew is not None:
+            self._crew.release()
+            self._crew = None
 
     def pids(self) -> list[int]:
         """The processes at work now."""
