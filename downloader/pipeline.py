@@ -53,6 +53,7 @@ from downloader.report.summary import QueueFigures, StageFigures, Summary, advis
 from downloader.sinks import layout
 from downloader.sinks.files import FilesSink
 from downloader.sinks.stage import WriterStage
+from downloader.sources.tabular import Columns
 from downloader.stop import Stop
 from downloader.transform.geometry import variant_names
 from downloader.transform.stage import TransformStage
@@ -521,9 +522,13 @@ def _template(settings: Settings) -> layout.Template | None:
     if settings.output.name is None:
         return None
     try:
-        return layout.Template(settings.output.name)
+        template = layout.Template(settings.output.name)
     except ValueError as problem:
         raise ConfigError(f"--name: {problem}") from None
+    kept = Columns.of(settings.source).kept
+    if missing := [column for column in template.columns if column not in kept]:
+        raise ConfigError(f"--name: the column {missing[0]!r} is not kept; name it with --keep-columns")
+    return template
 
 
 def _check_server_names(settings: Settings) -> None:

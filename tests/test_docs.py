@@ -199,10 +199,11 @@ def test_commands_in_the_readme_are_accepted(line: str) -> None:
 
 
 def test_commands_in_the_readme_run(tmp_path: Path, httpserver: HTTPServer) -> None:
-    """The commands shown work in the order shown, in a folder with `urls.txt` and `photos`: each exits with 0."""
+    """The commands shown work in the order shown, beside `urls.txt`, `cats.csv` and `photos`: each exits with 0."""
     picture = photograph(1)
     httpserver.expect_request(re.compile("/.*")).respond_with_data(picture, content_type="image/jpeg")
     (tmp_path / "urls.txt").write_text("".join(f"{httpserver.url_for(f'/{name}.jpg')}\n" for name in "abc"))
+    (tmp_path / "cats.csv").write_text(f"URL,TEXT\n{httpserver.url_for('/cat.jpg')},a cat\n")
     (tmp_path / "photos" / "trip").mkdir(parents=True)
     (tmp_path / "photos" / "trip" / "d.jpg").write_bytes(picture)
     shutil.copytree(ROOT / "config", tmp_path / "config")

@@ -162,6 +162,15 @@ def parse_header(text: str) -> str:
     return f"{name}: {value.strip()}"
 
 
+def parse_columns(text: str) -> tuple[str, ...]:
+    """Names of columns, separated by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if "" in names:
+        message = "the name of a column is missing; write for example title,licence"
+        raise ValueError(message)
+    return names
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """How a setting is written by a user.
@@ -372,7 +381,16 @@ class Output(Section):
 class Source(Section):
     """How sources are read."""
 
-    input_format: Literal["auto", "txt", "aria2"] = option("auto", "format of list files")
+    input_format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "aria2"] = option(
+        "auto", "format of lists; auto goes by their names"
+    )
+    url_column: str = option("url", "column of a table that holds the URLs", metavar="NAME")
+    caption_column: str | None = option(None, "column that holds captions; kept like the following", metavar="NAME")
+    keep_columns: tuple[str, ...] = option(
+        (), "columns shown in `status` and usable in --name; repeatable", metavar="A,B", parse=parse_columns
+    )
+    name_column: str | None = option(None, "column that holds names for the results", metavar="NAME")
+    checksum_column: str | None = option(None, "column that holds checksums: sha256:HEX, md5:HEX", metavar="NAME")
     all_files: bool = option(False, "take every file of a folder, whatever its name")
     dedup: bool = option(False, "skip items whose bytes another item had before")
 

@@ -113,7 +113,7 @@ class Client:
         job.hold = None
         before = self._held(job)
         try:
-            check_url(job.urls[job.source])
+            _check(job)
             with translated(self._settings.deadline):
                 return self._once(job)
         except BadUrl as problem:
@@ -517,6 +517,13 @@ class Client:
         if name:
             with suppress(FileNotFoundError):
                 self._path(name).unlink()
+
+
+def _check(job: Job) -> None:
+    """Raise BadUrl where there is nothing to ask for: its list says so, or the text of the URL."""
+    if job.item.request and job.item.request.fault:
+        raise BadUrl(job.item.request.fault)
+    check_url(job.urls[job.source])
 
 
 def _failed(job: Job, problem: Problem) -> Failed:

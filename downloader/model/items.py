@@ -31,13 +31,14 @@ class Request:
 
     `mirrors` are further URLs of the same bytes, `headers` are `Name: value`, `checksum` is as the list has it, and
     `name` is the relative path the list wants for the result: text of a stranger, `/` between folders, made safe by
-    `sinks.layout`.
+    `sinks.layout`. `fault` tells a person why there is nothing to ask for, and where the row stands; else None.
     """
 
     mirrors: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     checksum: str | None = None
     name: str | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -311,6 +311,12 @@ class Template:
         except ValueError as error:
             raise ValueError(f"name template {text!r}: {error}") from None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it takes values from."""
+        fields = (piece for segment in (*self._folders, self._last) for piece in segment if isinstance(piece, _Field))
+        return tuple(piece.column for piece in fields if piece.column is not None)
+
     def render(self, row: Row, *, stem: str, index: int, key: str) -> str:
         """The stem of a claim: a relative path, every segment safe (or `*`, the place of the variant's folder)."""
         host = _LOCAL_HOST if row.origin is Origin.FILE else _host(_url_parts(row.source)[0])

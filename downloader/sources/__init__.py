@@ -1,7 +1,9 @@
 """Sources: what was named on the command line, as one lazy stream of rows.
 
-    text.py     lists of URLs, one a line: files, gzip files, stdin
+    text.py     lists of URLs, one a line: files, gzip and zstd files, stdin
     aria2.py    lists in the manner of aria2: mirrors, and options for each download
+    tabular.py  tables with a column of URLs: CSV, TSV, JSON Lines
+    parquet.py  the same in Parquet
     folder.py   folders of images
 
 `check` says before the run starts whether every source can be used at all; `read` then yields rows one by one, in the
@@ -19,17 +21,19 @@ from typing import BinaryIO, Final, Literal, TextIO, cast
 from downloader.config.settings import Settings
 from downloader.errors import SourceError
 from downloader.model.items import Origin, Row
-from downloader.sources import aria2, folder, text
+from downloader.sources import aria2, folder, parquet, tabular, text
 from downloader.sources.folder import Tally
 
 __all__ = ["Tally", "check", "read"]
 
 _Kind = Literal["url", "stdin", "folder", "image", "list"]
+_Format = Literal["txt", "csv", "tsv", "jsonl", "parquet", "aria2"]
 
 _STDIN: Final = "-"
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_LATER: Final = frozenset({".csv", ".tsv", ".jsonl", ".parquet", ".tar", ".zst"})
+_LIST = re.compile(r"\.(?:(txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|(parquet))\Z", re.IGNORECASE)
+_LATER: Final = frozenset({".tar"})
 """Endings of sources that belong to the contract and that a later version reads."""
 
 
@@ -58,9 +62,7 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
         SourceError: a source cannot be read, or not to its end.
     """
     tally = tally or Tally()
-    read_list = text.read_stream
-    if settings.source.input_format == "aria2":
-        read_list = partial(aria2.read_stream, tally=tally)
+    columns = tabular.Columns.of(settings.source)
     for position, argument in enumerate(settings.sources, start=1):
         match _kind(argument, settings):
             case "url":
@@ -71,11 +73,38 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
                 yield from folder.walk(
                     argument, output=settings.output.output, all_files=settings.source.all_files, tally=tally
                 )
+            case "list" if _format(argument, settings) == "parquet":
+                yield from parquet.read_file(argument, columns)
             case "list":
-                yield from text.read_file(argument, read_list)
+                yield from text.read_file(argument, _reader(argument, settings, columns, tally))
             case "stdin":
                 stream = stdin.buffer if isinstance(stdin, io.TextIOBase) else stdin
-                yield from read_list(cast("BinaryIO", stream), "stdin")
+                yield from _reader(argument, settings, columns, tally)(cast("BinaryIO", stream), "stdin")
+
+
+def _reader(argument: str, settings: Settings, columns: tabular.Columns, tally: Tally) -> text.Reader:
+    """What makes rows of a list that is read from its beginning to its end."""
+    match _format(argument, settings):
+        case "csv":
+            return partial(tabular.read_csv, columns=columns, delimiter=",")
+        case "tsv":
+            return partial(tabular.read_csv, columns=columns, delimiter="\t")
+        case "jsonl":
+            return partial(tabular.read_jsonl, columns=columns)
+        case "aria2":
+            return partial(aria2.read_stream, tally=tally)
+        case _:
+            return text.read_stream
+
+
+def _format(argument: str, settings: Settings) -> _Format | None:
+    """The format of a list: as told, else by its name; None where the name says nothing."""
+    if settings.source.input_format != "auto":
+        return settings.source.input_format
+    if argument == _STDIN:
+        return "txt"
+    named = _LIST.search(argument)
+    return cast("_Format", (named[1] or named[2]).lower()) if named else None
 
 
 def _kind(argument: str, settings: Settings) -> _Kind:
@@ -93,20 +122,16 @@ def _kind(argument: str, settings: Settings) -> _Kind:
         raise SourceError(f"{argument}: no such file or folder; a URL begins with https:// or http://")
     if folder.is_image_name(argument):
         return "image"
-    if settings.source.input_format != "auto" or _is_txt(path):
+    if _format(argument, settings) is not None:
         return "list"
     raise SourceError(f"{argument}: {_why_not(path)}; --input-format txt reads a file as one URL a line")
-
-
-def _is_txt(path: Path) -> bool:
-    return path.name.lower().endswith((".txt", ".txt.gz"))
 
 
 def _why_not(path: Path) -> str:
     """Why a file is no source."""
     if later := _LATER.intersection(map(str.lower, path.suffixes[-2:])):
         return f"{min(later)} files come in a later version"
-    return "neither an image nor a list by its name (.txt, .txt.gz)"
+    return "neither an image nor a list by its name (.txt .csv .tsv .jsonl, each also .gz or .zst; .parquet)"
 
 
 def _check_use(argument: str, kind: _Kind, settings: Settings) -> None:
@@ -116,8 +141,20 @@ def _check_use(argument: str, kind: _Kind, settings: Settings) -> None:
         raise SourceError(f"{argument}: {what}, and process touches no network; use run, or name a folder or an image")
     if kind in {"list", "folder"} and not _is_readable(argument):
         raise SourceError(f"{argument}: permission denied; make it readable, or name another source")
+    if kind in {"list", "stdin"}:
+        _check_format(argument, settings)
     if kind == "folder" and folder.is_same_folder(Path(argument).stat(), settings.output.output):
         raise SourceError(f"{argument}: the output would go into the folder it is made from; name another one with -o")
+
+
+def _check_format(argument: str, settings: Settings) -> None:
+    """Whether all is there that reading a list needs."""
+    if _format(argument, settings) == "parquet":
+        if argument == _STDIN:
+            raise SourceError("-: Parquet is read from its end, which stdin cannot; name a file")
+        parquet.library(argument)
+    elif argument.lower().endswith(".zst"):
+        text.zstd(argument)
 
 
 def _is_readable(path: str) -> bool:

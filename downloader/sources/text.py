@@ -5,10 +5,12 @@ that is no URL gets its outcome like any other. A list is never held in memory, 
 """
 
 import gzip
+import importlib
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from downloader.errors import SourceError
 from downloader.model.items import Origin, Row
@@ -18,24 +20,58 @@ LINE_LIMIT_BYTES: Final = 65_536
 _SHOWN_BYTES = 1000
 """As much of a longer line as its row keeps: enough for a person to find it."""
 _BOM = b"\xef\xbb\xbf"
-
+_ZSTD = ("compression.zstd", "backports.zstd")
 
 Reader = Callable[[BinaryIO, str], Iterator[Row]]
 """Makes rows of an open list; takes its name as well."""
 
 
 def read_file(path: str, read: Reader) -> Iterator[Row]:
-    """The rows of a list file, `.gz` unpacked on the way; `read` is the `read_stream` of its kind.
+    """The rows of a list file, `.gz` and `.zst` unpacked on the way; `read` is the `read_stream` of its kind.
 
     Raises:
-        SourceError: the file cannot be read, or not to its end (damaged gzip); names the file and the line.
+        SourceError: the file cannot be read, or not to its end (damaged gzip or zstd); names the file and the line.
     """
     try:
-        opened = gzip.open(path, "rb") if path.lower().endswith(".gz") else Path(path).open("rb")  # noqa: SIM115
+        opened = _opened(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     with opened as stream:
-        yield from read(cast("BinaryIO", stream), path)
+        yield from read(stream, path)
+
+
+def _opened(path: str) -> BinaryIO:
+    """A list file, unpacked as its name says."""
+    match path.lower().rpartition(".")[2]:
+        case "gz":
+            return cast("BinaryIO", gzip.open(path, "rb"))
+        case "zst":
+            return cast("BinaryIO", zstd(path).open(path, "rb"))
+        case _:
+            return Path(path).open("rb")
+
+
+def zstd(path: str) -> Any:  # noqa: ANN401 - an optional library
+    """The library that reads zstd: of Python 3.14, or its backport; `path` is who needs it.
+
+    Raises:
+        SourceError: there is none; says how to get it.
+    """
+    for name in _ZSTD:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise SourceError(
+        f"{path}: zstd is read with backports.zstd, which is not installed; the extra 'codings' brings it, or "
+        "pip install backports.zstd"
+    )
+
+
+def _reading_errors() -> tuple[type[Exception], ...]:
+    """What is raised where reading fails or packed data are damaged, by the libraries that are in use."""
+    found: list[type[Exception]] = [sys.modules[name].ZstdError for name in _ZSTD if name in sys.modules]
+    return (OSError, EOFError, zlib.error, *found)
 
 
 def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
@@ -55,8 +91,8 @@ def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
         yield Row(source=source, origin=Origin.URL, where=f"{name}:{number}")
 
 
-def lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, bool]]:
-    """Number, bytes and wholeness of each line; of an over-long one the first `LINE_LIMIT_BYTES`.
+def lines(stream: BinaryIO, name: str, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[tuple[int, bytes, bool]]:
+    """Number, bytes and wholeness of each line; of one over the limit the beginning.
 
     A byte order mark is taken off the first line.
 
@@ -65,15 +101,15 @@ def lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, bool]]:
     """
     number = 0
     try:
-        while line := stream.readline(LINE_LIMIT_BYTES + 1):
+        while line := stream.readline(limit_bytes + 1):
             number += 1
-            whole = len(line) <= LINE_LIMIT_BYTES or line.endswith(b"\n")
-            kept = line[:LINE_LIMIT_BYTES]
+            whole = len(line) <= limit_bytes or line.endswith(b"\n")
+            kept = line[:limit_bytes]
             yield number, kept.removeprefix(_BOM) if number == 1 else kept, whole
             while not whole:
-                rest = stream.readline(LINE_LIMIT_BYTES)
+                rest = stream.readline(limit_bytes)
                 whole = not rest or rest.endswith(b"\n")
-    except (OSError, EOFError, zlib.error) as error:
+    except _reading_errors() as error:
         message = f"{name}:{number + 1}: the list cannot be read any further: {error}; repair it and run again"
         raise SourceError(message) from error
 

@@ -156,7 +156,7 @@ def test_sources_are_chained_in_order(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.tar", "a.txt.zst", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.tar", "a.TAR", "a.tar.gz"])
 def test_formats_of_later_versions_are_refused_by_name(tmp_path: Path, name: str) -> None:
     """What the contract has and this version has not is refused clearly, before the run."""
     path = tmp_path / name

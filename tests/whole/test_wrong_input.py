@@ -27,6 +27,10 @@ def _photo(tmp_path: Path) -> None:
         (["run", "x.jpg", "--header", "no colon"], "--header"),
         (["run", "x.jpg", "--background", "mauve-ish"], "--background"),
         (["run", "x.jpg", "--name", "{nonsense}"], "--name"),
+        (["run", "x.jpg", "--name", "{column[title]}"], "--keep-columns"),
+        (["run", "x.jpg", "--keep-columns", "a,,b"], "--keep-columns"),
+        (["run", "x.jpg", "--input-format", "xlsx"], "--input-format"),
+        (["run", "-", "--input-format", "parquet"], "stdin"),
         (["run", "x.jpg", "--proxy", "gopher://x"], "--proxy"),
         (["run", "x.jpg", "--ca-file", "absent.pem"], "--ca-file"),
         (["run", "x.jpg", "--cookies", "x.jpg"], "--cookies"),
@@ -46,6 +50,26 @@ def test_wrong_usage_is_told_in_a_line(cli: Command, arguments: list[str], named
     assert named in done.err
     assert "defect" not in done.err
     assert not (cli.folder / "downloads" / ".downloader" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "named"),
+    [
+        ("t.csv", b"URL,TEXT\nhttp://127.0.0.1:9/,x\n", "t.csv:1: there is no column 'url'; there are 'URL', 'TEXT'"),
+        ("t.csv", b"", "t.csv: empty"),
+        ("t.tsv", "url\n".encode("utf-16"), "t.tsv:1: not UTF-8"),
+        ("t.jsonl", b'{"URL": "http://127.0.0.1:9/"}\n', "t.jsonl:1: there is no column 'url'"),
+        ("t.parquet", b"url\n", "t.parquet:1: the list cannot be read"),
+        ("t.csv.zst", b"url\n", "t.csv.zst:1: the list cannot be read"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_told(cli: Command, name: str, data: bytes, named: str) -> None:
+    """Exit 2, with the file, the line where there is one, and the columns there are; nothing was done."""
+    (cli.folder / name).write_bytes(data)
+    done = cli("run", name, "-o", "out", "--progress", "none")
+    assert done.code == 2, done.err
+    assert named in done.err
+    assert cli("status", "out", "--json").json["total"] == 0
 
 
 @pytest.mark.parametrize(
