@@ -59,7 +59,8 @@ from downloader.transform.geometry import variant_names
 from downloader.transform.stage import TransformStage
 
 STATE_FOLDER = ".downloader"
-_PLAN_BATCH = 1000
+_FIRST_BATCH, _LARGEST_BATCH = 1000, 4000
+"""Rows entered into the journal at once: few at first, for a quick start; more later, since that costs less a row."""
 _TICK_S = 0.1
 """Seconds between looks at signals, queue depth and progress."""
 _GRACE_S = 10.0
@@ -340,7 +341,9 @@ class _Run:
         """Enter the rows of all sources; the size of each batch."""
         rows = sources.read(self._settings, self._stdin, self._tally)
         redo = self._settings.output.overwrite
-        while batch := list(islice(rows, _PLAN_BATCH)):
+        size = _FIRST_BATCH
+        while batch := list(islice(rows, size)):
+            size = min(2 * size, _LARGEST_BATCH)
             self._done_before += self._journal.plan_rows(batch, self._listed, self._names, redo=redo)
             yield len(batch)
 
