@@ -4,12 +4,16 @@ import hashlib
 import io
 import os
 import queue
+import random
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -325,3 +329,116 @@ def test_the_first_signal_finishes_what_is_in_hand(tmp_path: Path, photos: Path,
 def test_many_kill_times(tmp_path: Path, photos: Path, trial: int) -> None:
     """As above at 25 moments spread over a run: nothing lost, nothing twice, nothing half."""
     test_the_same_command_completes_after_kill_9(tmp_path, photos, 1 + 9 * trial, group=trial % 2 == 0)
+
+
+# -- the place under the run -------------------------------------------------------------------------------------------
+
+
+def outcomes(out: Path) -> tuple[int, int]:
+    """Items in all, and those with an outcome, as the journal has them."""
+    with closing(sqlite3.connect(out / ".downloader" / "journal.sqlite3")) as db:
+        total, done = db.execute("SELECT count(*), total(state IN ('succeeded', 'failed')) FROM items").fetchone()
+    return total, int(done)
+
+
+def test_only_temporary_files_of_dead_runs_are_swept(tmp_path: Path, photos: Path) -> None:
+    """What a killed run left in its staging folder goes; files of others stay, wherever else they are."""
+    out = tmp_path / "out"
+    process = start(photos, out)
+    wait_for_outputs(process, out, 30)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=END_S)
+    foreign = [
+        out / "mine.jpg.part",
+        out / "notes.tmp",
+        out / "trip" / "deep.new",
+        out / ".hidden",
+        out / ".downloader" / "own.txt",
+    ]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    (out / ".downloader" / "staging" / "17.left.body").write_text("of a dead run")
+    assert end(start(photos, out))[0] == 0
+    assert [path.read_text() for path in foreign] == ["mine"] * len(foreign)
+    assert list((out / ".downloader" / "staging").iterdir()) == []
+
+
+def test_the_output_folder_is_deleted_under_a_run(tmp_path: Path, photos: Path) -> None:
+    """The run ends with 3 and one line that says why; the same command again makes everything."""
+    out = tmp_path / "out"
+    process = start(photos, out)
+    wait_for_outputs(process, out, 10)
+    out.rename(tmp_path / "moved")  # at once, as deleting is not
+    shutil.rmtree(tmp_path / "moved")
+    code, err = end(process)
+    assert (code, err.count("\n")) == (3, 1), err
+    assert "out" in err
+    assert end(start(photos, out)) == (0, "")
+    assert outcomes(out) == (250, 250)
+
+
+@pytest.mark.parametrize("kilobytes", [40, 160, 400])
+def test_a_journal_that_cannot_grow_ends_the_run(tmp_path: Path, photos: Path, kilobytes: int) -> None:
+    """Files may not grow beyond a limit, as on a full disk: 3 with the reason; without the limit all is completed."""
+    out = tmp_path / "out"
+    limit = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes * 1024},) * 2);"
+    command = f"{limit} sys.argv[0] = 'downloader'; from downloader.__main__ import main; main()"
+    process = subprocess.run(
+        [
+            *(sys.executable, "-c", command, "process", str(photos), "-o", str(out), "-r", "100"),
+            *("-p", "2", "--progress", "none"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=END_S,
+        check=False,
+    )
+    assert process.returncode == 3, process.stderr
+    assert "Traceback" not in process.stderr
+    assert end(start(photos, out)) == (0, "")
+    assert outcomes(out) == (250, 250)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("trial", range(5))
+def test_workers_killed_every_third_of_a_second(tmp_path: Path, photos: Path, trial: int) -> None:
+    """A random worker of a whole run is killed every 0.3 s: the run ends, nothing is lost, nothing is there twice."""
+    out, chance, killed = tmp_path / "out", random.Random(trial), 0
+    process = start(photos, out, "-r", "400", "--format", "avif")
+    while process.poll() is None:
+        time.sleep(0.3)
+        with suppress(psutil.Error, IndexError):
+            workers = [child for child in psutil.Process(process.pid).children(recursive=True) if not child.children()]
+            chance.choice(workers).kill()
+            killed += 1
+    _, err = process.communicate(timeout=END_S)
+    assert process.returncode in {0, 1}, err
+    assert killed > 3
+    assert outcomes(out) == (250, 250)
+    assert end(start(photos, out, "-r", "400", "--format", "avif"))[0] == process.returncode
+    made = len(list(out.glob("*.avif")))
+    with closing(sqlite3.connect(out / ".downloader" / "journal.sqlite3")) as db:
+        assert dict(db.execute("SELECT kind, count(*) FROM items WHERE state = 'failed' GROUP BY kind")) in (
+            {},
+            {"worker_crash": 250 - made},
+        )
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("trial", range(10))
+def test_killed_again_and_again(tmp_path: Path, photos: Path, trial: int) -> None:
+    """kill -9 of the whole group at random moments, until the run gets through: all there once, as if undisturbed."""
+    undisturbed, out, chance = tmp_path / "undisturbed", tmp_path / "out", random.Random(trial)
+    assert end(start(photos, undisturbed))[0] == 0
+    for _ in range(6):
+        process = start(photos, out)
+        try:
+            process.communicate(timeout=chance.uniform(0.3, 2.5))
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=END_S)
+    assert end(start(photos, out)) == (0, "")
+    assert hashes(out) == hashes(undisturbed)
+    assert outcomes(out) == (250, 250)
