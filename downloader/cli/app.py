@@ -1,6 +1,5 @@
 """The commands."""
 
-import gc
 import json
 import logging
 import os
@@ -261,7 +260,6 @@ def _execute(
     from downloader.stop import Stop  # noqa: PLC0415
 
     logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    gc.freeze()  # what is imported stays: collections need not look at it again
     stop = Stop()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

@@ -85,7 +85,10 @@ class DownloadStage:
     def threads(self) -> int:
         """How many downloads there may be at a time."""
         threads = self._settings.concurrency.threads
-        return threads if threads != "auto" else self.pace.limit if self.pace else MOST
+        if threads == "auto":
+            assert self.pace is not None
+            return self.pace.limit
+        return threads
 
     def run(self) -> None:
         """Work until the feed is empty or the run stops; raises what ended a thread."""

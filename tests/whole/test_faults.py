@@ -1,5 +1,6 @@
 """Every fault of a server or a file ends as one failure of the right kind, in time, and the run goes on."""
 
+import base64
 import gzip
 import socket
 import ssl
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from support import Command, Site, picture, raw, send, served
+
+from downloader import __version__
 
 PICTURE = picture(600, 400)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n"
@@ -299,6 +302,44 @@ def test_secrets_stay_with_their_origin(cli: Command, site: Site, other_site: Si
         assert secret not in shown
 
 
+def test_passwords_of_netrc_go_to_their_host_only(cli: Command, site: Site, other_site: Site) -> None:
+    """--netrc sends what ~/.netrc has for the host of the list, and nothing, `default` neither, behind a redirect."""
+    netrc = cli.folder / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login me password hunter2\ndefault login any password everywhere\n")
+    netrc.chmod(0o600)
+    target = other_site.url.replace("127.0.0.1", "localhost")
+    other_site.pages["/y.jpg"] = PICTURE
+    site.pages["/x.jpg"] = redirect(f"{target}/y.jpg")
+    url = f"{site.url}/x.jpg"
+    assert cli("run", url, "-o", "out", "--netrc", "--progress", "none", HOME=str(cli.folder)).code == 0
+    assert site.seen[0][1]["authorization"] == "Basic " + base64.b64encode(b"me:hunter2").decode()
+    assert "authorization" not in other_site.seen[0][1]
+    assert cli("run", url, "-o", "plain", "--progress", "none", HOME=str(cli.folder)).code == 0
+    assert "authorization" not in site.seen[-1][1]
+    netrc.unlink()
+    done = cli("run", url, "-o", "none", "--netrc", "--progress", "none", HOME=str(cli.folder))
+    assert (done.code, done.err.count("--netrc")) == (2, 1)
+
+
+def test_who_we_say_we_are(cli: Command, site: Site, tmp_path: Path) -> None:
+    """User-Agent: name, version, and the URL in the package's metadata; --user-agent and --header go before."""
+    site.pages["/x.jpg"] = PICTURE
+    url = f"{site.url}/x.jpg"
+    packaged = tmp_path / "packaged/downloader-9.dist-info"
+    packaged.mkdir(parents=True)
+    about = "Metadata-Version: 2.1\nName: downloader\nVersion: 9\nProject-URL: Homepage, https://example.org/about\n"
+    (packaged / "METADATA").write_text(about)
+    for options, environment, expected in (
+        ((), {}, f"downloader/{__version__}"),
+        ((), {"PYTHONPATH": str(packaged.parent)}, f"downloader/{__version__} (+https://example.org/about)"),
+        (("--user-agent", "me"), {}, "me"),
+        (("--user-agent", "me", "--header", "user-agent: you"), {}, "you"),
+    ):
+        done = cli("fetch", url, "-o", "out", "--overwrite", "always", "--progress", "none", *options, **environment)
+        assert done.code == 0, done.err
+        assert site.seen[-1][1]["user-agent"] == expected
+
+
 def test_opt_out_is_respected_unless_told(cli: Command, site: Site) -> None:
     """X-Robots-Tag noai skips the item as opt_out; --opt-out ignore takes it."""
     site.pages["/x.jpg"] = lambda handler: send(handler, PICTURE, X_Robots_Tag="noai")
@@ -423,7 +464,10 @@ def test_an_aria2_list(cli: Command, site: Site, other_site: Site) -> None:
 
 
 def test_tls(cli: Command, tmp_path: Path) -> None:
-    """A certificate nobody vouches for, or of another host, is `tls`; with --ca-file, or --insecure, it is taken."""
+    """A certificate nobody vouches for, or of another host, is `tls`; with --ca-file, or --insecure, it is taken.
+
+    A server that wants a certificate of its client gets the one of --client-cert.
+    """
     made = subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"),
@@ -445,6 +489,14 @@ def test_tls(cli: Command, tmp_path: Path) -> None:
         assert cli("run", url, "-o", "b", "--ca-file", "cert.pem", "--progress", "none").code == 0
         assert cli.items("b")["x.jpg"]["timings_s"].keys() >= {"connect", "tls", "first_byte", "body"}
         assert cli("run", url, "-o", "c", "--insecure", "--progress", "none").code == 0
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tmp_path / "cert.pem")
+    (tmp_path / "both.pem").write_bytes((tmp_path / "cert.pem").read_bytes() + (tmp_path / "key.pem").read_bytes())
+    with served(context) as found:  # which asks for a certificate of its client
+        found.pages["/x.jpg"] = PICTURE
+        trusting = ("--ca-file", "cert.pem", "--retries", "0", "--progress", "none")
+        assert cli("run", f"{found.url}/x.jpg", "-o", "e", *trusting).code == 1
+        assert cli("run", f"{found.url}/x.jpg", "-o", "f", *trusting, "--client-cert", "both.pem").code == 0
     with served(context, host="127.0.0.2") as found:  # which the certificate does not name
         found.pages["/x.jpg"] = PICTURE
         url = f"{found.url}/x.jpg"
