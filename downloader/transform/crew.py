@@ -6,23 +6,23 @@ is dismissed as a whole and a new one is hired.
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 from downloader.config.settings import Transform
-from downloader.errors import CannotGoOn
 from downloader.handoff import Channel
 from downloader.transform import worker
-from downloader.transform.picture import plain
-from downloader.transform.recovery import InHand
+from downloader.transform.recovery import End, InHand, end_of
 
 _WARM_UP_S = 60.0
 """Seconds the processes of a crew may take to come up; a loaded machine needs a few."""
+_LAST_MOMENT_S = 0.5
+"""Seconds for the SIGTERM of a broken pool to end whoever is left of it; a stopped process never hears it."""
 
 
 def start_context() -> ForkServerContext | SpawnContext:
@@ -35,7 +35,10 @@ def start_context() -> ForkServerContext | SpawnContext:
 
 
 class Crew:
-    """`size` worker processes around one queue of `queue_size` messages; the rest is for `worker.begin`."""
+    """`size` worker processes around one queue of `queue_size` messages; the rest is for `worker.begin`.
+
+    Raises BrokenProcessPool, here as in `submit`, where what processes are started with has died.
+    """
 
     def __init__(
         self, size: int, queue_size: int, settings: Transform, staging: str, *, keep_originals: bool = False
@@ -43,54 +46,40 @@ class Crew:
         context = start_context()
         self.size = size
         self._starting: list[Future[int]] = []
-        self._sigint: Any = None
-        """How SIGINT was handled before the crew was started, while it is being started."""
-        self.channel: Channel = context.Queue(queue_size)
-        self._slots: Any = context.RawArray(worker.Slot, size)
-        taken = context.Value("i", 0)
-        self._pool = ProcessPoolExecutor(
-            size,
-            mp_context=context,
-            initializer=worker.begin,
-            initargs=(self.channel, self._slots, taken, settings, staging, keep_originals),
-        )
+        with _starting():
+            self.channel: Channel = context.Queue(queue_size)
+            self._slots: Any = context.RawArray(worker.Slot, size)
+            taken = context.Value("i", 0)
+            self._pool = ProcessPoolExecutor(
+                size,
+                mp_context=context,
+                initializer=worker.begin,
+                initargs=(self.channel, self._slots, taken, settings, staging, keep_originals),
+            )
 
     def start(self) -> None:
-        """Start every process; called before the first thread of the run exists. `wait_until_up` comes next."""
-        # The first signal-ignoring moment of a worker is its initializer; the fork server and so its children inherit
-        # what is set here, which keeps an early Ctrl-C from killing one with a traceback.
-        self._sigint = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
-        with self._or_none():
-            self._starting = [self._pool.submit(worker.ready) for _ in range(self.size)]
+        """Start every process; `wait_until_up` comes next."""
+        self._starting = [self.submit(worker.ready) for _ in range(self.size)]
 
     def wait_until_up(self) -> None:
-        """Return once every process is up; raises CannotGoOn where one does not come up."""
-        with self._or_none():
-            for future in self._starting:
-                future.result(timeout=_WARM_UP_S)
-        self._restore_sigint()
-
-    @contextmanager
-    def _or_none(self) -> Iterator[None]:
-        """All processes come up, or there is no crew."""
-        try:
-            yield
-        except Exception as problem:
-            self.dismiss()
-            raise CannotGoOn(f"transform processes cannot be started: {plain(problem)}") from problem
-
-    def _restore_sigint(self) -> None:
-        if self._sigint is not None:
-            signal.signal(signal.SIGINT, self._sigint)
-            self._sigint = None
+        """Return once every process is up; raises BrokenProcessPool where one dies, TimeoutError after a minute."""
+        for future in self._starting:
+            future.result(timeout=_WARM_UP_S)
 
     def submit(self, task: Callable[..., Any], *arguments: object) -> Future[Any]:
-        """Give the crew a task; raises BrokenProcessPool where it is dead already."""
-        return self._pool.submit(task, *arguments)
+        """Give the crew a task, for which a process is started while there are fewer than `size`.
+
+        Raises BrokenProcessPool where it is dead already.
+        """
+        with _starting():
+            return self._pool.submit(task, *arguments)
 
     def pids(self) -> list[int]:
         """The processes of this crew."""
-        return list(self._pool._processes or ())  # noqa: SLF001 - no public way before kill_workers() of 3.14
+        return list(self._processes())
+
+    def _processes(self) -> dict[int, Any]:
+        return dict(self._pool._processes or {})  # noqa: SLF001 - no public way before kill_workers() of 3.14
 
     def in_hand(self) -> list[InHand]:
         """Who is at which item, since when."""
@@ -104,28 +93,62 @@ class Crew:
 
     def release(self) -> None:
         """Let the crew go after its work: processes end by themselves and are waited for."""
-        self._restore_sigint()
         self._pool.shutdown(wait=True)
         self._close_channel()
 
     def dismiss(self) -> None:
         """End the crew at once, whatever it has in hand."""
-        self._restore_sigint()
         pids = self.pids()
         self._pool.shutdown(wait=False)
         for pid in pids:  # SIGKILL, since a stopped process never sees the SIGTERM of the pool
             _kill(pid)
         self._close_channel()
 
+    def bury(self) -> dict[int, End]:
+        """End a crew of which a process has died; how each of it ended, by pid.
+
+        The pool sends SIGTERM to those who are left, and only its own thread may ask for exit codes meanwhile: an exit
+        code is there to be read once. Whoever is killed here in the end is not listed.
+        """
+        processes = self._processes()
+        undertaker: Any = self._pool._executor_manager_thread  # noqa: SLF001 - nothing public waits for some seconds
+        self._pool.shutdown(wait=False)
+        killed = set()
+        if undertaker is not None:
+            undertaker.join(_LAST_MOMENT_S)
+            if undertaker.is_alive():
+                killed = {pid for pid in processes if _kill(pid)}
+                undertaker.join()
+        self._close_channel()
+        return {pid: end_of(process.exitcode) for pid, process in processes.items() if pid not in killed}
+
     def _close_channel(self) -> None:
         self.channel.cancel_join_thread()
         self.channel.close()
 
 
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
+@contextmanager
+def _starting() -> Iterator[None]:
+    """A moment in which processes may be started.
+
+    They inherit a blocked SIGINT, as Ctrl-C is the parent's to handle. Whatever multiprocessing raises when its fork
+    server or its resource tracker dies at this moment is a broken pool.
+    """
+    has_masks = hasattr(signal, "pthread_sigmask")  # not on Windows
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else ()
+    try:
+        yield
+    except (OSError, EOFError) as problem:
+        raise BrokenProcessPool(f"no process can be started: {problem}") from problem
+    finally:
+        if has_masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill(pid: int) -> bool:
+    """Kill a process; whether it was there."""
+    try:
         os.kill(pid, signal.SIGKILL)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+    except ProcessLookupError:
+        return False
+    return True

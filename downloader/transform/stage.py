@@ -1,8 +1,8 @@
 """The transform stage: keeps a crew of processes at work, and survives their deaths.
 
 One driver thread submits short `consume` tasks, collects their facts and looks after the crew. When a process dies the
-crew is replaced and the ledger handed over again; the items that were in hand are suspects, tried one at a time in a
-crew of one, and only what kills again is to blame.
+crew is replaced and the ledger handed over again; the items that were in hand of whoever died are suspects, tried one
+at a time in a crew of one, and only what kills again is to blame.
 """
 
 import queue
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from downloader.config.settings import Transform
 from downloader.errors import CannotGoOn, OutputError
@@ -22,24 +22,25 @@ from downloader.model.items import Failed, Fetched, Skipped, Transformed
 from downloader.stop import Stop
 from downloader.transform import worker
 from downloader.transform.crew import Crew
-from downloader.transform.recovery import judge, may_rebuild, overdue
+from downloader.transform.picture import plain
+from downloader.transform.recovery import End, Verdict, blame, is_futile, is_to_blame, judge, overdue
 
 _LOOK_S = 0.1
 """Seconds between looks at slots and backlog when no task ends."""
 _GRACE_S = 2.0
 """Seconds between the soft alarm inside a worker and its SIGKILL."""
-_BARREN_LIMIT = 5
-"""Crews that may die one after another without a single answer before the run gives up."""
+_FIRST_CREWS = 5
+"""Crews that may die before they are up when a run starts; then there is something wrong with the machine."""
 
 Tell = Callable[[Transformed | Failed | Skipped], None]
 
 
 @dataclass(slots=True, kw_only=True)
-class _Trial:
-    """A suspect alone with a crew of one."""
+class _Suspect:
+    """An item in hand of a process that died; `alone`: how processes ended that had nothing else in hand."""
 
     fetched: Fetched
-    future: "Future[worker.Answer]"
+    alone: list[End] = field(default_factory=list)
 
 
 class TransformStage:
@@ -72,22 +73,43 @@ class TransformStage:
         self._tasks: set[Future[list[worker.Answer]]] = set()
         self._crew: Crew | None = None
         self._lone: Crew | None = None
-        self._suspects: deque[Fetched] = deque()
-        self._trial: _Trial | None = None
+        self._suspects: deque[_Suspect] = deque()
+        self._trial: Future[worker.Answer] | None = None
+        """Of the first suspect, alone with a crew of one."""
         self._killed_for_time: set[int] = set()
-        self._barren = 0
+        self._died_in_vain = 0
+        """Crews that died since the last outcome of an item."""
+        self._in_vain_since_s = 0.0
         self.rebuilds = 0
 
     def start(self) -> None:
         """Start the processes, without waiting for them; called before the first thread of the run exists."""
-        self._crew = self._hire(self._processes)
-        self._crew.start()
+        with suppress(BrokenExecutor):  # wait_until_up sees to it
+            self._crew = self._hire(self._processes)
+            self._crew.start()
 
     def wait_until_up(self) -> None:
         """Return once the processes that `start` has started can work; raises CannotGoOn where they cannot."""
-        assert self._crew is not None, "start() comes first"
-        self._crew.wait_until_up()
-        self._handoff.reconnect(self._crew.channel)
+        crews = 1
+        while (problem := self._problem_of_start()) is not None:
+            self._crew = None
+            if crews == _FIRST_CREWS or isinstance(problem, TimeoutError):
+                raise CannotGoOn(f"transform processes cannot be started: {plain(problem)}") from problem
+            crews += 1
+
+    def _problem_of_start(self) -> Exception | None:
+        """Why the crew is not up; None where it is."""
+        try:
+            if self._crew is None:
+                self._crew = self._hire(self._processes)
+                self._crew.start()
+            self._crew.wait_until_up()
+            self._handoff.reconnect(self._crew.channel)
+        except (BrokenExecutor, TimeoutError) as problem:
+            if self._crew is not None:
+                self._crew.dismiss()
+            return problem
+        return None
 
     def abandon(self) -> None:
         """End processes that were started for nothing; where they have worked and ended there are none."""
@@ -101,7 +123,6 @@ class TransformStage:
 
     def run(self) -> None:
         """Drive until everything handed over is answered; raises CannotGoOn where no crew survives."""
-        assert self._crew is not None, "start() comes first"
         try:
             while not self._stop.now.is_set() and not self._finished():
                 self._handoff.feed()
@@ -122,15 +143,17 @@ class TransformStage:
 
     def _keep_busy(self) -> None:
         """Two tasks a process: one at work and one waiting, so that none idles while its facts are collected."""
-        assert self._crew is not None
-        while len(self._tasks) < 2 * self._processes:
-            try:
+        try:
+            if self._crew is None:
+                self._crew = self._hire(self._processes)
+                self._handoff.reconnect(self._crew.channel)
+                self.rebuilds += 1
+            while len(self._tasks) < 2 * self._processes:
                 task = self._crew.submit(worker.consume)
-            except BrokenExecutor:
-                self._replace_crew()
-                return
-            self._tasks.add(task)
-            task.add_done_callback(self._done.put)
+                self._tasks.add(task)
+                task.add_done_callback(self._done.put)
+        except BrokenExecutor:
+            self._crew_died()
 
     def _collect(self) -> None:
         """Take in the tasks that have ended; waits a moment for the first."""
@@ -143,8 +166,10 @@ class TransformStage:
                 self._tasks.discard(task)
                 if (problem := task.exception()) is None:
                     self._answered(task.result())
+                elif isinstance(problem, BrokenExecutor):
+                    self._crew_died()
                 else:
-                    self._crew_died(problem)
+                    raise problem  # `consume` never raises: this is a defect, and hiding it would hang the run
             try:
                 task = self._done.get_nowait()
             except queue.Empty:
@@ -153,84 +178,81 @@ class TransformStage:
     def _answered(self, answers: Iterable[worker.Answer]) -> None:
         for answer in answers:
             if isinstance(answer, worker.NoRoom):
-                raise OutputError(f"{answer.reason}; free some space, then run the same command again to continue")
-            self._barren = 0
+                raise _no_room(answer)
             if self._handoff.answered([answer.item.id]):
                 self._tell_one(answer)
 
     def _tell_one(self, answer: Transformed | Failed | Skipped) -> None:
+        self._died_in_vain = 0
         self._meter.worked(sum(answer.timings_s.values()))
         self._tell(answer)
 
     # -- death and trial ---------------------------------------------------------------------------------------------
 
-    def _crew_died(self, problem: BaseException) -> None:
-        if not isinstance(problem, BrokenExecutor):
-            raise problem  # `consume` never raises: this is a defect, and hiding it would hang the run
-        self._replace_crew()
-
-    def _replace_crew(self) -> None:
-        """Throw the crew away, set the items in hand aside, and hand everything else over to a new one."""
-        assert self._crew is not None
-        in_hand = self._crew.in_hand()
+    def _crew_died(self) -> None:
+        """Set the items in hand of whoever died aside; all others wait for the next crew."""
         self._handoff.disconnect()
-        self._crew.dismiss()
         self._tasks.clear()
-        verdict = judge(in_hand, self._killed_for_time)
-        self._killed_for_time.clear()
-        for fetched in self._handoff.take_back(verdict.timed_out):
-            self._tell_one(worker.timed_out(fetched, self._settings.item_timeout))
-        self._suspects.extend(self._handoff.take_back(verdict.suspects))
-        self._barren = 0 if in_hand else self._barren + 1
-        if not may_rebuild(self._barren, _BARREN_LIMIT):
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            verdict, _ = self._bury(crew)
+            for fetched in self._handoff.take_back(verdict.timed_out):
+                self._tell_one(worker.timed_out(fetched, self._settings.item_timeout))
+            self._suspects.extend(_Suspect(fetched=fetched) for fetched in self._handoff.take_back(verdict.suspects))
+        self._has_died()
+
+    def _bury(self, crew: Crew) -> tuple[Verdict, list[End]]:
+        """What becomes of the items that a dead crew had in hand; how those of its processes ended."""
+        ends = crew.bury()
+        in_hand = crew.in_hand()
+        return judge(in_hand, ends, self._killed_for_time), [ends.get(hand.pid, End.UNKNOWN) for hand in in_hand]
+
+    def _has_died(self) -> None:
+        """Give up where crew after crew dies and nothing comes of it."""
+        if not self._died_in_vain:
+            self._in_vain_since_s = time.monotonic()
+        self._died_in_vain += 1
+        if is_futile(self._died_in_vain, time.monotonic() - self._in_vain_since_s):
             raise CannotGoOn(
-                f"{_BARREN_LIMIT} sets of transform processes died one after another before doing anything"
+                f"{self._died_in_vain} sets of transform processes died one after another before doing anything"
             )
-        self.rebuilds += 1
-        self._crew = self._hire(self._processes)
-        self._handoff.reconnect(self._crew.channel)
 
     def _try_suspects(self) -> None:
         """One suspect at a time, alone."""
-        if self._trial is not None:
-            self._end_trial(self._trial)
-        while self._trial is None and self._suspects:
-            fetched = self._suspects[0]
-            self._lone = self._lone or self._hire(1)
+        if self._trial is not None and self._trial.done():
+            trial, self._trial = self._trial, None
+            self._end_trial(self._suspects[0], trial)
+        if self._trial is None and self._suspects:
             try:
-                future = self._lone.submit(worker.transform, fetched)
+                self._lone = self._lone or self._hire(1)
+                self._trial = self._lone.submit(worker.transform, self._suspects[0].fetched)
             except BrokenExecutor:
-                self._dismiss_lone()
-                continue
-            self._suspects.popleft()
-            self._trial = _Trial(fetched=fetched, future=future)
+                self._lone_died(self._suspects[0])
 
-    def _end_trial(self, trial: _Trial) -> None:
-        if not trial.future.done():
+    def _end_trial(self, suspect: _Suspect, trial: "Future[worker.Answer]") -> None:
+        problem = trial.exception()
+        if isinstance(problem, BrokenExecutor):
+            self._lone_died(suspect)
             return
-        self._trial = None
-        problem = trial.future.exception()
-        if problem is None:
-            answer = trial.future.result()
-            if isinstance(answer, worker.NoRoom):
-                self._answered([answer])
-            else:
-                self._tell_one(answer)
-            return
-        if not isinstance(problem, BrokenExecutor):
-            raise problem
-        self._dismiss_lone()
-        if trial.fetched.item.id in self._killed_for_time:
-            self._killed_for_time.discard(trial.fetched.item.id)
-            self._tell_one(worker.timed_out(trial.fetched, self._settings.item_timeout))
-        else:
-            message = "the transform process died on this image, twice; it may be made to crash the decoder"
-            self._tell_one(worker.failed(trial.fetched, FailureKind.WORKER_CRASH, message))
+        answer = trial.result()
+        if isinstance(answer, worker.NoRoom):
+            raise _no_room(answer)
+        self._suspects.popleft()
+        self._tell_one(answer)
 
-    def _dismiss_lone(self) -> None:
-        if self._lone is not None:
-            self._lone.dismiss()
-            self._lone = None
+    def _lone_died(self, suspect: _Suspect) -> None:
+        """Decide whether the item that was alone in hand is to blame, or is tried once more."""
+        lone, self._lone = self._lone, None
+        if lone is not None:
+            verdict, ends = self._bury(lone)
+            suspect.alone.extend(ends)
+            if verdict.timed_out:
+                self._suspects.popleft()
+                self._tell_one(worker.timed_out(suspect.fetched, self._settings.item_timeout))
+            elif is_to_blame(suspect.alone):
+                self._suspects.popleft()
+                self._tell_one(worker.failed(suspect.fetched, FailureKind.WORKER_CRASH, blame(suspect.alone)))
+        self._has_died()
 
     def _watch(self) -> None:
         """Kill whoever is at one item for too long: a decoder inside C code does not hear the soft alarm."""
@@ -239,7 +261,7 @@ class TransformStage:
             if crew is None:
                 continue
             for hand in overdue(crew.in_hand(), time.monotonic(), self._settings.item_timeout + _GRACE_S):
-                self._killed_for_time.add(hand.item_id)
+                self._killed_for_time.add(hand.pid)
                 crew.kill(hand.pid)
 
     def _end(self) -> None:
@@ -254,3 +276,7 @@ class TransformStage:
                     for _ in range(2 * crew.size):
                         crew.channel.put_nowait(None)  # wakes those who wait for an item
                 crew.release()
+
+
+def _no_room(answer: worker.NoRoom) -> OutputError:
+    return OutputError(f"{answer.reason}; free some space, then run the same command again to continue")
