@@ -13,7 +13,7 @@ import json
 import sqlite3  # noqa: TID251 - its home
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import chain
@@ -46,14 +46,14 @@ from downloader.model.items import (
 from downloader.model.states import TERMINAL, State, advance
 from downloader.model.urls import host_of, masked
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite3"
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+_ITEMS = """
 CREATE TABLE items (
     id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE,      -- sha256 of source and occurrence
+    hash INTEGER NOT NULL,         -- the first 64 bits of the key: rows are found by it, as a small index is a fast one
+    key BLOB NOT NULL,             -- sha256 of source and occurrence; no two rows have the same
     source TEXT NOT NULL,
     origin TEXT NOT NULL,
     host TEXT NOT NULL,            -- of a URL; empty for files
@@ -62,7 +62,7 @@ CREATE TABLE items (
     extension TEXT COLLATE NOCASE, -- NULL: the item owns the stem with every extension
     columns TEXT,                  -- JSON object
     request TEXT,                  -- JSON object: mirrors, headers, checksum
-    plan INTEGER NOT NULL,         -- number of the run that last listed this row
+    turn INTEGER NOT NULL,         -- place among all rows that were listed, in all runs; of the last time it was
     repeats INTEGER NOT NULL DEFAULT 0,  -- how often that run listed the same source again
     state TEXT NOT NULL,
     stage TEXT, kind TEXT, message TEXT,
@@ -75,12 +75,22 @@ CREATE TABLE items (
     part TEXT,                     -- JSON object: how much of the bytes a staged file holds, of which version
     version TEXT                   -- JSON object: which version of the source was fetched last
 );
-CREATE INDEX items_fold ON items (fold);
-CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
-CREATE INDEX items_host ON items (host, id) WHERE state IN ('pending', 'fetched', 'transformed');
-CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
-CREATE TABLE bodies (sha256 TEXT PRIMARY KEY, item INTEGER NOT NULL) WITHOUT ROWID;  -- whose bytes they were first
 """
+_INDEXES = """
+CREATE INDEX items_hash ON items (hash);
+CREATE INDEX items_fold ON items (fold);
+CREATE INDEX items_live ON items (turn) WHERE state IN ('pending', 'fetched', 'transformed');
+CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
+"""
+_SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE bodies (sha256 TEXT PRIMARY KEY, item INTEGER NOT NULL) WITHOUT ROWID;  -- whose bytes they were first
+{_ITEMS}{_INDEXES}
+"""
+_HOST_INDEX = """
+CREATE INDEX IF NOT EXISTS items_host ON items (host, turn) WHERE state IN ('pending', 'fetched', 'transformed')
+"""
+"""Made when it is first asked for: with many hosts it takes a third of the time of planning, and is needed rarely."""
 
 _MIGRATIONS = {
     1: """
@@ -89,17 +99,31 @@ ALTER TABLE items ADD COLUMN part TEXT;
 ALTER TABLE items ADD COLUMN version TEXT;
 CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
 """,
+    2: f"""
+DROP INDEX items_fold; DROP INDEX items_live; DROP INDEX items_host; DROP INDEX items_part;
+ALTER TABLE items RENAME TO old;
+{_ITEMS}
+INSERT INTO items SELECT id, hash_of(key), key, source, origin, host, fold, stem, extension, columns, request, id,
+    repeats, state, stage, kind, message, http_status, attempts, final_url, media_type, bytes, sha256, path, staged,
+    width, height, bytes_written, outputs, warnings, timings, part, version FROM old;
+DROP TABLE old;
+INSERT OR REPLACE INTO meta SELECT 'turn', coalesce(max(id), 0) FROM items;
+{_INDEXES}
+""",  # noqa: S608 - constants
 }
 """What brings a journal of an older version to the next one."""
 
 _INSERT = """
-INSERT OR IGNORE INTO items (key, source, origin, host, fold, stem, extension, columns, request, plan, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO items (hash, key, source, origin, host, fold, stem, extension, columns, request, turn, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _URL, _FILE, _PENDING = str(Origin.URL), str(Origin.FILE), str(State.PENDING)
 """As plain text: sqlite3 looks for an adapter for every value of a class of its own, which costs 1 us a value."""
+_HASH_BYTES = 8
+"""Of a key; SQLite's integers hold eight. Rows with the same hash are told apart by their keys."""
 _SOME = 900
 """Values looked up by one statement; older SQLite takes 999."""
+_LISTED = "UPDATE items SET turn = ?, repeats = 0 WHERE id = ?"
 _FETCHED = """
 UPDATE items SET state = ?, path = ?, staged = ?, bytes = ?, sha256 = ?, media_type = ?, final_url = ?, http_status = ?,
     attempts = ?, timings = ?, version = ?, part = NULL WHERE id = ?
@@ -152,17 +176,23 @@ UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pen
 
 _LIVE_COLUMNS = (
     "id, key, source, origin, stem, extension, state, path, bytes, staged, sha256, media_type, final_url, http_status,"
-    " attempts, request, part, version, outputs"
+    " attempts, request, part, version, outputs, turn"
 )
 
 _ALL_FETCHED = f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')"  # noqa: S608 - constant
 
+_LIVE = (
+    f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_live"  # noqa: S608 - constant
+    " WHERE state IN ('pending', 'fetched', 'transformed') AND turn > ? ORDER BY turn LIMIT ?"
+)
 _LIVE_OF_HOST = (
     f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_host"  # noqa: S608 - constant
-    " WHERE state IN ('pending', 'fetched', 'transformed') AND host = ? AND id BETWEEN ? AND ? AND plan = ?"
-    " ORDER BY id LIMIT ?"
+    " WHERE state IN ('pending', 'fetched', 'transformed') AND host = ? AND turn BETWEEN ? AND ?"
+    " ORDER BY turn LIMIT ?"
 )
 
+Live = tuple[int, Item | Fetched]
+"""What has no outcome yet, with its turn: items are worked through in the order in which they were listed."""
 Redo = Literal["never", "changed", "always"]
 """Of the rows that have their outcome: which are done again. `changed` are those that were stored, and may differ."""
 Wanted = Callable[[FailureKind, int | None], bool]
@@ -174,6 +204,10 @@ Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
 def make_key(row: Row, occurrence: int) -> bytes:
     """The stable identity of a row: sha256 over its source and how many times the list named that source before."""
     return sha256(f"{row.source}\0{occurrence}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _hash(key: bytes) -> int:
+    return int.from_bytes(key[:_HASH_BYTES], "big", signed=True)
 
 
 class Journal:
@@ -204,9 +238,12 @@ class Journal:
             )
         if not read_only:
             self._prepare(version)
-        self.plan = int(self.meta("plan") or 0)
         self._last_known_id = 0
-        self._all_new = False
+        self._turn = int(self.meta("turn") or 0)
+        """Of the row that was listed last."""
+        self._first_turn = int(self.meta("first_turn") or 1)
+        """Of the rows of this run, or of the last."""
+        self._has_host_index = False
 
     def _prepare(self, version: int) -> None:
         with self._errors():
@@ -219,6 +256,7 @@ class Journal:
             self._db.execute("PRAGMA wal_autocheckpoint = 8192")
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            self._db.create_function("hash_of", 1, _hash, deterministic=True)  # for migrations
             for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
                 self._db.executescript(f"BEGIN; {_MIGRATIONS[older]} PRAGMA user_version = {older + 1}; COMMIT;")
 
@@ -268,10 +306,9 @@ class Journal:
 
     def begin_plan(self) -> None:
         """Start a new plan: from here on only rows that `plan_rows` sees belong to this run."""
-        self.plan += 1
-        self.set_meta("plan", str(self.plan))
+        self._first_turn = self._turn + 1
+        self.set_meta("first_turn", str(self._first_turn))
         self._last_known_id = self._query("SELECT coalesce(max(id), 0) FROM items")[0][0]
-        self._all_new = not self._last_known_id
 
     def plan_rows(self, rows: Sequence[Row], first_index: int, names: Namer, *, redo: Redo = "never") -> int:
         """Enter a batch of rows into the plan, in one transaction; returns how many have their outcome already.
@@ -279,12 +316,16 @@ class Journal:
         A row that an earlier run planned keeps its name and its outcome, unless `redo` says otherwise. The n-th
         listing of one source is an item of its own. Names are claimed in the order of the rows, whatever the timing.
         """
-        if self._all_new:
-            with suppress(_SeenBefore), self._transaction() as db:
-                return _Batch(db, self.plan, redo, all_new=True).enter(rows, first_index, names)
-            self._all_new = False
         with self._transaction() as db:
-            return _Batch(db, self.plan, redo).enter(rows, first_index, names)
+            batch = _Batch(db, self._first_turn, self._turn, redo)
+            done = batch.enter(rows, first_index, names)
+            self._remember_turn(db, batch.turn)
+        return done
+
+    def _remember_turn(self, db: sqlite3.Connection, turn: int) -> None:
+        # Should the transaction fail after all, some turns are never used.
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('turn', ?)", (str(turn),))
+        self._turn = turn
 
     def plan_again(self, wanted: Wanted, *, batch: int = 1000) -> Iterator[int]:
         """Enter into the plan what failed and is wanted again, and what has no outcome; the size of each batch.
@@ -296,13 +337,16 @@ class Journal:
             with self._transaction() as db:
                 rows = db.execute(_OPEN_OR_FAILED, (last_id, batch)).fetchall()
                 chosen = []
+                turn = self._turn
                 for item_id, state, kind, http_status in rows:
                     if state == State.FAILED:
                         if not wanted(FailureKind(kind), http_status):
                             continue
                         db.execute(_REQUEUE, (advance(State.FAILED, Requeued), item_id))
-                    chosen.append((self.plan, item_id))
-                db.executemany("UPDATE items SET plan = ?, repeats = 0 WHERE id = ?", chosen)
+                    turn += 1
+                    chosen.append((turn, item_id))
+                db.executemany(_LISTED, chosen)
+                self._remember_turn(db, turn)
             if not rows:
                 return
             last_id = rows[-1][0]
@@ -310,21 +354,19 @@ class Journal:
 
     # -- reading the plan --------------------------------------------------------------------------------------------
 
-    def live(self, after_id: int, limit: int) -> list[Item | Fetched]:
-        """The next items of this run without an outcome, in order, behind `after_id`."""
-        rows = self._query(
-            f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_live"  # noqa: S608 - constant names
-            " WHERE state IN ('pending', 'fetched', 'transformed') AND id > ? AND plan = ? ORDER BY id LIMIT ?",
-            after_id,
-            self.plan,
-            limit,
-        )
-        return [self._live(row) for row in rows]
+    def live(self, after_turn: int, limit: int) -> list[Live]:
+        """The next items of this run without an outcome, in order, behind a turn; 0 is before all."""
+        rows = self._query(_LIVE, max(after_turn, self._first_turn - 1), limit)
+        return [(row[-1], self._live(row)) for row in rows]
 
-    def live_of_host(self, host: str, from_id: int, to_id: int, limit: int) -> list[Item | Fetched]:
-        """The same of one host, with ids from one to another."""
-        rows = self._query(_LIVE_OF_HOST, _storable(host), from_id, to_id, self.plan, limit)
-        return [self._live(row) for row in rows]
+    def live_of_host(self, host: str, from_turn: int, to_turn: int, limit: int) -> list[Live]:
+        """The same of one host, from one turn of this run to another."""
+        if not self._has_host_index:
+            with self._transaction() as db:
+                db.execute(_HOST_INDEX)
+            self._has_host_index = True
+        rows = self._query(_LIVE_OF_HOST, _storable(host), from_turn, to_turn, limit)
+        return [(row[-1], self._live(row)) for row in rows]
 
     def _live(self, row: tuple[Any, ...]) -> Item | Fetched:
         (item_id, key, source, origin, stem, extension, state, path, size, staged, digest, media_type, final_url) = row[
@@ -437,8 +479,8 @@ class Journal:
         """How many items of this plan have no outcome."""
         number: int = self._query(
             "SELECT count(*) FROM items INDEXED BY items_live"
-            " WHERE state IN ('pending', 'fetched', 'transformed') AND plan = ?",
-            self.plan,
+            " WHERE state IN ('pending', 'fetched', 'transformed') AND turn >= ?",
+            self._first_turn,
         )[0][0]
         return number
 
@@ -447,14 +489,16 @@ class Journal:
 
         And how many are of that host. None where nothing failed.
         """
-        failed = "FROM items WHERE state = 'failed' AND plan = ?"
-        total = self._query(f"SELECT count(*) {failed}", self.plan)[0][0]
+        failed = "FROM items WHERE state = 'failed' AND turn >= ?"
+        total = self._query(f"SELECT count(*) {failed}", self._first_turn)[0][0]
         if not total:
             return None
-        kind = self._query(f"SELECT kind, count(*) AS n {failed} GROUP BY kind ORDER BY n DESC LIMIT 1", self.plan)[0]
+        kind = self._query(
+            f"SELECT kind, count(*) AS n {failed} GROUP BY kind ORDER BY n DESC LIMIT 1", self._first_turn
+        )[0]
         host = self._query(
             f"SELECT host, count(*) AS n {failed} AND kind = ? GROUP BY host ORDER BY n DESC LIMIT 1",
-            self.plan,
+            self._first_turn,
             kind[0],
         )[0]
         return (total, *kind, *host)
@@ -505,10 +549,6 @@ class Journal:
             yield from (_record(dict(zip(_RECORD_COLUMNS, row[1:], strict=True))) for row in rows)
 
 
-class _SeenBefore(Exception):
-    """A batch was taken to be all new, and is not."""
-
-
 @dataclass(slots=True)
 class _Known:
     """What the journal has of a row: `listed` is how often this plan has listed its source so far."""
@@ -523,15 +563,13 @@ class _Batch:
 
     All rows are looked up together and written together. What happens in between happens here in the order of the list,
     on dictionaries of what the journal has, so names are those that one row after the other would get.
-
-    `all_new` says that no row is known and none is listed twice, as in most first runs: nothing is looked up by key,
-    and `enter` raises _SeenBefore where it is not true.
+    `turn` is that of the last row; `first_turn` is the run's first, before which are other runs.
     """
 
-    def __init__(self, db: sqlite3.Connection, plan: int, redo: Redo, *, all_new: bool = False) -> None:
-        self._all_new = all_new
+    def __init__(self, db: sqlite3.Connection, first_turn: int, turn: int, redo: Redo) -> None:
         self._db = db
-        self._plan = plan
+        self._first_turn = first_turn
+        self.turn = turn
         self._redo = redo
         self._taken: dict[str, list[str | None]] = {}
         """By folded stem the extensions that are owned, None for all of them."""
@@ -539,9 +577,7 @@ class _Batch:
     def enter(self, rows: Sequence[Row], first_index: int, names: Namer) -> int:
         """Plan the rows; how many of them have their outcome already."""
         keys = [make_key(row, 0) for row in rows]
-        if self._all_new and len(set(keys)) < len(keys):
-            raise _SeenBefore
-        known = {} if self._all_new else self._known(keys)
+        known = self._known(keys)
         listed = {key: found.listed for key, found in known.items() if found.listed}
         before = dict(listed)
         wishes: list[tuple[Iterator[tuple[str, Claim]], tuple[str, Claim]] | None] = []
@@ -551,6 +587,7 @@ class _Batch:
         self._look_up_names([wish[1][0] for wish in wishes if wish])
         done, new, seen = 0, [], []
         for index, (row, first, wish) in enumerate(zip(rows, keys, wishes, strict=True), first_index):
+            self.turn += 1
             occurrence = listed.get(first, 0)
             listed[first] = occurrence + 1
             if not occurrence:
@@ -561,22 +598,23 @@ class _Batch:
             if found:
                 state = self._again(found)
                 done += state in TERMINAL
-                seen.append((self._plan, found.id))
+                seen.append((self.turn, found.id))
             else:
                 options = names(row, index, key.hex()) if occurrence or not wish else chain([wish[1]], wish[0])
                 new.append(self._new(row, key, *self._claim(row, options)))
-        self._db.executemany("UPDATE items SET plan = ?, repeats = 0 WHERE id = ?", seen)
-        if new and self._db.executemany(_INSERT, new).rowcount < len(new):
-            raise _SeenBefore
-        repeats = [(number - 1, key) for key, number in listed.items() if number > max(before.get(key, 0), 1)]
-        self._db.executemany("UPDATE items SET repeats = ? WHERE key = ?", repeats)
+        self._db.executemany(_LISTED, seen)
+        self._db.executemany(_INSERT, new)
+        repeats = [
+            (number - 1, _hash(key), key) for key, number in listed.items() if number > max(before.get(key, 0), 1)
+        ]
+        self._db.executemany("UPDATE items SET repeats = ? WHERE hash = ? AND key = ?", repeats)
         return done
 
     def _known(self, keys: Sequence[bytes]) -> dict[bytes, _Known]:
-        rows = self._among("SELECT key, id, state, plan, repeats FROM items WHERE key IN", keys)
+        rows = self._among("SELECT key, id, state, turn, repeats FROM items WHERE hash IN", list(map(_hash, keys)))
         return {
-            key: _Known(item_id, State(state), repeats + 1 if plan == self._plan else 0)
-            for key, item_id, state, plan, repeats in rows
+            key: _Known(item_id, State(state), repeats + 1 if turn >= self._first_turn else 0)
+            for key, item_id, state, turn, repeats in rows
         }
 
     def _look_up_names(self, folds: Sequence[str]) -> None:
@@ -613,6 +651,7 @@ class _Batch:
 
     def _new(self, row: Row, key: bytes, fold: str, claim: Claim) -> tuple[object, ...]:
         return (
+            _hash(key),
             key,
             _storable(row.source),
             *((_URL, _storable(host_of(row.source))) if row.origin is Origin.URL else (_FILE, "")),
@@ -621,7 +660,7 @@ class _Batch:
             claim.extension,
             json.dumps(dict(row.columns)) if row.columns else None,
             json.dumps(asdict(row.request)) if row.request else None,
-            self._plan,
+            self.turn,
             _PENDING,
         )
 

@@ -2,6 +2,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,50 @@ PATHS: dict[State, tuple[type[Fact], ...]] = {
 SOURCES = [f"https://{host}/{name}" for host in ("a.example", "b.example") for name in ("x", "X", "straße", "STRASSE")]
 
 
+VERSION_1 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    host TEXT NOT NULL,
+    fold TEXT NOT NULL,
+    stem TEXT NOT NULL,
+    extension TEXT COLLATE NOCASE,
+    columns TEXT,
+    request TEXT,
+    plan INTEGER NOT NULL,
+    repeats INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL,
+    stage TEXT, kind TEXT, message TEXT,
+    http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
+    final_url TEXT, media_type TEXT, bytes INTEGER, sha256 TEXT,
+    path TEXT, staged INTEGER,
+    width INTEGER, height INTEGER,
+    bytes_written INTEGER NOT NULL DEFAULT 0,
+    outputs TEXT, warnings TEXT, timings TEXT
+);
+CREATE INDEX items_fold ON items (fold);
+CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
+CREATE INDEX items_host ON items (host, id) WHERE state IN ('pending', 'fetched', 'transformed');
+"""
+
+
 def item_of(live: Item | Fetched) -> Item:
     return live.item if isinstance(live, Fetched) else live
+
+
+def live_in(journal: Journal) -> list[Item]:
+    """The items of the plan that have no outcome."""
+    return [item_of(work) for _, work in journal.live(0, 10_000)]
 
 
 def plan(journal: Journal, *sources: str, redo: Redo = "never") -> list[Item]:
     """Plan these URLs as one run; the items without an outcome."""
     journal.begin_plan()
     journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo)
-    return [item_of(live) for live in journal.live(0, 10_000)]
+    return live_in(journal)
 
 
 def contents(path: Path) -> list[str]:
@@ -92,8 +128,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = Journal(self.path)
         self.items: dict[str, Item] = {}
         self.states: dict[str, State] = {}
-        self.plans: dict[str, int] = {}
-        self.plan = 0
+        self.plan: list[str] = []
+        """In the order in which they were listed."""
         self.listed: Counter[str] = Counter()
         self.is_retry = False
         self.written: set[str] = set()
@@ -110,7 +146,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule()
     def begin(self) -> None:
         self.journal.begin_plan()
-        self.plan += 1
+        self.plan = []
         self.listed.clear()
         self.is_retry = False
 
@@ -121,15 +157,14 @@ class JournalMachine(RuleBasedStateMachine):
         for source in sources:
             key = make_key(url_row(source), self.listed[source]).hex()
             self.listed[source] += 1
-            self.plans[key] = self.plan
+            self.plan.append(key)
             if redo == "always" and self.states.get(key) in TERMINAL:
                 self.states[key] = State.PENDING
             if redo == "changed" and self.states.get(key) is State.STORED:
                 self.states[key] = State.PENDING
             done += self.states.setdefault(key, State.PENDING) in TERMINAL
         assert self.journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo) == done
-        for live in self.journal.live(0, 10_000):
-            item = item_of(live)
+        for item in live_in(self.journal):
             known = self.items.setdefault(item.key, item)
             assert (known.id, known.source, known.claim) == (item.id, item.source, item.claim), "an item has changed"
 
@@ -162,14 +197,15 @@ class JournalMachine(RuleBasedStateMachine):
         self.begin()
         self.is_retry = True
         numbers = list(self.journal.plan_again(lambda kind, status: kind in kinds and status == 404, batch=3))
-        again = {
+        ids = {key: item.id for key, item in self.items.items()}
+        again = [
             key
             for key, state in self.states.items()
             if state in LIVE or (state is State.FAILED and "http_status" in kinds)
-        }
+        ]
         assert sum(numbers) == len(again)
+        self.plan = sorted(again, key=lambda key: ids[key])
         for key in again:
-            self.plans[key] = self.plan
             if self.states[key] is State.FAILED:
                 self.states[key] = State.PENDING
 
@@ -177,7 +213,6 @@ class JournalMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.journal.close()
         self.journal = Journal(self.path)
-        assert self.journal.plan == self.plan
 
     @invariant()
     def counts_are_conserved(self) -> None:
@@ -191,10 +226,9 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def the_live_are_those_of_this_plan_without_an_outcome(self) -> None:
         live = self.journal.live(0, 10_000)
-        expected = {key for key, state in self.states.items() if state in LIVE and self.plans[key] == self.plan}
-        assert sorted(item_of(entry).key for entry in live) == sorted(expected)
-        assert [item_of(entry).id for entry in live] == sorted(item_of(entry).id for entry in live)
-        for entry in live:
+        assert [item_of(entry).key for _, entry in live] == [key for key in self.plan if self.states[key] in LIVE]
+        assert [turn for turn, _ in live] == sorted({turn for turn, _ in live})
+        for _, entry in live:
             assert isinstance(entry, Fetched) is (self.states[item_of(entry).key] is not State.PENDING)
 
     @invariant()
@@ -256,20 +290,22 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         assert again.known == Known(validator=Validator(), sha256=None, outputs=(("a.png", 7),))
 
 
-def test_live_goes_on_behind_an_id_and_stops_at_a_limit(tmp_path: Path) -> None:
+def test_live_goes_on_behind_a_turn_and_stops_at_a_limit(tmp_path: Path) -> None:
     """Pages of live items put together are all of them, in list order, each once."""
     with closing(Journal(tmp_path / "journal")) as journal:
         items = plan(journal, *(f"https://h/{number}" for number in range(25)))
         journal.record([a_fact(Failed, items[3]), a_fact(Fetched, items[4])])
         paged: list[Item] = []
-        while page := journal.live(paged[-1].id if paged else 0, 7):
+        turn = 0
+        while page := journal.live(turn, 7):
             assert len(page) <= 7
-            paged += [item_of(live) for live in page]
+            paged += [item_of(work) for _, work in page]
+            turn = page[-1][0]
         assert paged == [item for item in items if item is not items[3]]
 
 
 def test_live_of_host_gives_that_host_only(tmp_path: Path) -> None:
-    """Of one host (small letters, port apart), between two ids, in order, outcomes and other runs left out."""
+    """Of one host (small letters, port apart), between two turns, in order, outcomes and other runs left out."""
     with closing(Journal(tmp_path / "journal")) as journal:
         plan(journal, "https://one.example/old")
         items = plan(
@@ -281,15 +317,16 @@ def test_live_of_host_gives_that_host_only(tmp_path: Path) -> None:
             "https://one.example/4",
             "https://one.example/5",
         )
-        first, last = items[0].id, items[-1].id
+        turns = [turn for turn, _ in journal.live(0, 10)]
+        first, last = turns[0], turns[-1]
         journal.record([a_fact(Skipped, items[4])])
-        assert [item_of(x) for x in journal.live_of_host("one.example", first, last, 10)] == [
+        assert [item_of(x) for _, x in journal.live_of_host("one.example", first, last, 10)] == [
             items[0],
             items[2],
             items[5],
         ]
-        assert [item_of(x) for x in journal.live_of_host("one.example", first + 1, last, 1)] == [items[2]]
-        assert [item_of(x) for x in journal.live_of_host("one.example:8443", first, last, 10)] == [items[3]]
+        assert [item_of(x) for _, x in journal.live_of_host("one.example", first + 1, last, 1)] == [items[2]]
+        assert [item_of(x) for _, x in journal.live_of_host("one.example:8443", first, last, 10)] == [items[3]]
 
 
 def test_a_fetched_item_comes_back_with_what_is_known_of_its_bytes(tmp_path: Path) -> None:
@@ -299,7 +336,8 @@ def test_a_fetched_item_comes_back_with_what_is_known_of_its_bytes(tmp_path: Pat
         fact = a_fact(Fetched, item)
         journal.record([fact])
     with closing(Journal(tmp_path / "journal")) as journal:
-        for (found,) in (journal.live(0, 10), list(journal.fetched())):
+        ((_, live),) = journal.live(0, 10)
+        for found in (live, *journal.fetched()):
             assert isinstance(found, Fetched)
             assert {**_fields(found), "item": found.item.id, "timings_s": 0} == {
                 **_fields(fact),
@@ -317,7 +355,7 @@ def test_records_tell_everything_about_each_item(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
         journal.begin_plan()
         journal.plan_rows([url_row("https://h/a", label="cat"), url_row("https://h/b")], 0, names)
-        one, two = (item_of(live) for live in journal.live(0, 10))
+        one, two = live_in(journal)
         journal.record([*(a_fact(kind, one) for kind in PATHS[State.STORED]), a_fact(Failed, two)])
         stored, failed = journal.records()
     assert stored == {
@@ -388,7 +426,7 @@ def test_file_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
         journal.begin_plan()
         row = Row(source=source, origin=Origin.FILE, inside="caf\udce9.jpg")
         journal.plan_rows([row], 0, lambda *_: names(url_row("x"), 0, make_key(row, 0).hex()))
-        (item,) = journal.live(0, 10)
+        (item,) = live_in(journal)
         assert isinstance(item, Item)
         journal.record([Fetched(item=item, path=source, bytes=1, staged=False)])
     with closing(Journal(tmp_path / "journal")) as journal:
@@ -456,13 +494,13 @@ def test_a_part_is_known_to_the_next_run_until_its_item_has_all_its_bytes(tmp_pa
         later = a_fact(Partial, item)
         assert isinstance(later, Partial)
         journal.record([Partial(item=item, part=Part(name="old", bytes=1)), later])
-        assert [item_of(live).part for live in journal.live(0, 10)] == [later.part]
+        assert [item.part for item in live_in(journal)] == [later.part]
         journal.record([a_fact(Failed, item)])
         assert list(journal.parts()) == [later.part.name]
         journal.record([a_fact(Requeued, item)])
-        assert [item_of(live).part for live in journal.live(0, 10)] == [later.part]
+        assert [item.part for item in live_in(journal)] == [later.part]
         journal.record([a_fact(Fetched, item)])
-        assert [item_of(live).part for live in journal.live(0, 10)] == [None]
+        assert [item.part for item in live_in(journal)] == [None]
         assert list(journal.parts()) == []
 
 
@@ -495,27 +533,52 @@ def test_a_new_name_is_one_that_nobody_owns(tmp_path: Path) -> None:
         assert journal.rename(first, names(url_row("x/new"), 0, first.key)).claim.stem == "new"
         assert journal.rename(first, names(url_row("x/new"), 0, first.key)).claim.stem == "new"
         assert journal.rename(second, names(url_row("x/NEW"), 0, second.key)).claim.stem == f"NEW-{second.key[:8]}"
-        assert [item_of(live).claim.stem for live in journal.live(0, 10)] == ["new", f"NEW-{second.key[:8]}"]
+        assert [item.claim.stem for item in live_in(journal)] == ["new", f"NEW-{second.key[:8]}"]
 
 
 def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Schema 1 had no parts and no versions: its rows go on as they are."""
+    """Its rows go on as they are, are found again, and keep their order; `hash`, parts and versions came later."""
     path = tmp_path / "journal"
     with closing(Journal(path)) as journal:
-        (item, other) = plan(journal, "https://h/a", "https://h/b")
-        journal.record([a_fact(Failed, other)])
+        items = plan(journal, "https://h/a", "https://h/b", "https://h/b")
+        journal.record([a_fact(Failed, items[1])])
         expected = list(journal.records())
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript(
-            "DROP TABLE bodies; DROP INDEX items_part;"
-            "ALTER TABLE items DROP COLUMN part; ALTER TABLE items DROP COLUMN version;"
-            "PRAGMA user_version = 1"
-        )
-    with closing(Journal(path)) as journal:
+    columns = (
+        "id, key, source, origin, host, fold, stem, extension, columns, request, 1, repeats, state, stage, kind,"
+        " message, http_status, attempts, final_url, media_type, bytes, sha256, path, staged, width, height,"
+        " bytes_written, outputs, warnings, timings"
+    )
+    old = tmp_path / "old"
+    with closing(sqlite3.connect(old)) as db:
+        db.executescript(VERSION_1)
+        db.execute("ATTACH ? AS new", (str(path),))
+        db.execute(f"INSERT INTO items SELECT {columns} FROM new.items")  # noqa: S608 - constant
+        db.execute("INSERT INTO meta VALUES ('plan', '1')")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    with closing(Journal(old)) as journal:
         assert list(journal.records()) == expected
-        journal.record([a_fact(Partial, item), a_fact(Fetched, item)])
-    with closing(sqlite3.connect(path)) as db:
+        assert plan(journal, "https://h/b", "https://h/a", "https://h/b") == [
+            replace(item, renewed=True) for item in (items[0], items[2])
+        ]
+        journal.record([a_fact(Partial, items[0]), a_fact(Fetched, items[0])])
+    with closing(sqlite3.connect(old)) as db:
         assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+
+
+def test_rows_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hashes of 8 bits instead of 64, each of 600 rows is an item, and is found again."""
+    monkeypatch.setattr("downloader.journal._HASH_BYTES", 1)
+    sources = [f"https://h/{number}" for number in range(300)] * 2
+    with closing(Journal(tmp_path / "journal")) as journal:
+        items = plan(journal, *sources)
+        assert len({item.key for item in items}) == 600
+        assert [item.key for item in plan(journal, *reversed(sources))] == [
+            make_key(url_row(f"https://h/{number}"), occurrence).hex()
+            for occurrence in range(2)
+            for number in reversed(range(300))
+        ]
+        assert journal.counts().by_state[State.PENDING] == 600
 
 
 def test_requeued_bytes_are_forgotten(tmp_path: Path) -> None:
@@ -523,5 +586,5 @@ def test_requeued_bytes_are_forgotten(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
         (item,) = plan(journal, "https://h/a")
         journal.record([a_fact(Fetched, item), a_fact(Requeued, item)])
-        assert journal.live(0, 10) == [item]
+        assert live_in(journal) == [item]
         assert list(journal.fetched()) == []

@@ -24,10 +24,13 @@ _RECHECK_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How the plan is read: `after` gives live items behind an id; `of_host` those of one host between two ids."""
+    """How the plan is read, as pairs of a turn and a live item, in the order of turns.
 
-    after: Callable[[int, int], Sequence[Item | Fetched]]
-    of_host: Callable[[str, int, int, int], Sequence[Item | Fetched]]
+    `after` gives those behind a turn; `of_host` those of one host from one turn to another.
+    """
+
+    after: Callable[[int, int], Sequence[tuple[int, Item | Fetched]]]
+    of_host: Callable[[str, int, int, int], Sequence[tuple[int, Item | Fetched]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class Feed:
         self._changed = threading.Condition()
         self._agenda: Agenda[Job] = Agenda(per_host, host_delay_s)
         self._host_window = max(32, 4 * per_host)
-        self._last_id = 0
+        self._last_turn = 0
         self._passed_over: dict[str, int] = {}
         self._planned = False
         self._at_end = False
@@ -139,21 +142,21 @@ class Feed:
         while not self._at_end and (further or self._agenda.size < _WINDOW):
             further = False
             planned = self._planned  # before reading: the last rows are committed before it is set
-            rows = self._plan.after(self._last_id, _READ)
-            for work in rows:
-                item = work.item if isinstance(work, Fetched) else work
-                self._last_id = item.id
-                self._admit(item, work)
+            rows = self._plan.after(self._last_turn, _READ)
+            for turn, work in rows:
+                self._last_turn = turn
+                self._admit(turn, work)
             if len(rows) < _READ:
                 self._at_end = True
                 self._read_all = planned
 
-    def _admit(self, item: Item, work: Item | Fetched) -> None:
+    def _admit(self, turn: int, work: Item | Fetched) -> None:
+        item = work.item if isinstance(work, Fetched) else work
         host = host_of(item.source) if item.origin is Origin.URL else ""
         if host and host in self._passed_over:
             return
         if host and self._agenda.waiting(host) >= self._host_window:
-            self._passed_over[host] = item.id
+            self._passed_over[host] = turn
             return
         self._agenda.add(host, Job(work=work), time.monotonic())
 
@@ -161,10 +164,9 @@ class Feed:
         """Read the rows of this host that were passed over, once few of them are left."""
         if host not in self._passed_over or self._agenda.waiting(host) > self._host_window // 2:
             return
-        rows = self._plan.of_host(host, self._passed_over[host], self._last_id, self._host_window)
-        for work in rows:
-            item = work.item if isinstance(work, Fetched) else work
+        rows = self._plan.of_host(host, self._passed_over[host], self._last_turn, self._host_window)
+        for turn, work in rows:
             self._agenda.add(host, Job(work=work), time.monotonic())
-            self._passed_over[host] = item.id + 1
+            self._passed_over[host] = turn + 1
         if len(rows) < self._host_window:
             del self._passed_over[host]

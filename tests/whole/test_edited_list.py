@@ -129,3 +129,24 @@ def test_a_list_longer_than_a_batch(cli: Command, site: Site) -> None:
     assert names[0] == names[1]
     assert len(set(names[0])) == 3003
     assert names[0][0] == "0.jpg"
+
+
+def test_reordered_before_anything_was_done(cli: Command, site: Site) -> None:
+    """Rows that the next run reads later than those behind them get their turn all the same; each is asked for once.
+
+    The list is longer than the batch in which rows are planned, so that the first of them are under way by then.
+    """
+    body = picture(seed=1)
+    listed = [f"{site.url}/{number}.jpg" for number in range(2500)]
+    (cli.folder / "urls.txt").write_text("".join(f"{url}\n" for url in listed))
+    stopped = cli("fetch", "urls.txt", "-o", "out", "--max-failures", "0", "--retries", "0", *QUIET)
+    assert stopped.code == 1, "the site has none of them yet"
+    site.hits.clear()
+    site.pages = {f"/{number}.jpg": body for number in range(2500)}
+    (cli.folder / "urls.txt").write_text("".join(f"{url}\n" for url in reversed(listed)))
+    done = cli("fetch", "urls.txt", "-o", "out", "--per-host", "16", *QUIET)
+    assert "no outcome" not in done.err
+    assert set(site.hits.values()) == {1}
+    states = [json.loads(line)["state"] for line in cli("status", "out", "--items").out.splitlines()]
+    assert states.count("pending") == 0
+    assert states.count("succeeded") == len(site.hits) > 2000
