@@ -120,7 +120,11 @@ class Crew:
                 killed = {pid for pid in processes if _kill(pid)}
                 undertaker.join()
         self._close_channel()
-        return {pid: end_of(process.exitcode) for pid, process in processes.items() if pid not in killed}
+        ends = {pid: end_of(process.exitcode) for pid, process in processes.items() if pid not in killed}
+        for pid, end in ends.items():
+            if end is End.UNKNOWN:  # it may live: without a fork server nobody can tell, nor has the pool ended it
+                _kill(pid)
+        return ends
 
     def _close_channel(self) -> None:
         self.channel.cancel_join_thread()

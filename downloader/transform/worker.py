@@ -8,6 +8,7 @@ import errno
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from ctypes import Structure, c_double, c_longlong
@@ -87,6 +88,9 @@ def begin(
     global _bench  # noqa: PLW0603 - a pool initializer can leave its result nowhere else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGALRM, _alarm)
+    # What goes wrong here is told as a fact, or as the exception of a task. Only the loop of the pool would write a
+    # traceback, when the parent gives the pool up.
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(settings.worker_memory)
     with taken.get_lock():  # held for a moment only; if its holder is killed, the crew is replaced as a whole
