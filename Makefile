@@ -15,7 +15,7 @@ demo: $(INSTALLED)  ## run the whole pipeline against a local server
 	$(BIN)/downloader demo
 
 test: $(INSTALLED)  ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(INSTALLED) lint type arch test  ## what CI runs: format, lint, types, layers, tests
 

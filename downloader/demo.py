@@ -7,17 +7,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFilter  # noqa: TID251 - makes its own pictures
 
 _SLOW_S = 1.5
-_PORT = 8377
+_PORTS = range(20_000, 30_000)
+"""Below those that systems give out by themselves (Linux from 32,768, RFC 6335 from 49,152)."""
 _VARIETY = 12
 """Different pictures made; more images than that repeat them, which is quicker than making thousands."""
 
 
 @contextmanager
-def demo_server(images: int) -> Iterator[list[str]]:
+def demo_server(images: int, output: Path) -> Iterator[list[str]]:
     """Serve photographs, one of them slow, and a broken image, a web page and a missing file; yields the URLs."""
     pictures = [photograph(seed) for seed in range(min(images, _VARIETY))]
 
@@ -48,7 +51,7 @@ def demo_server(images: int) -> Iterator[list[str]]:
         def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
             """Say nothing: the pipeline does the talking."""
 
-    server = _listen(Handler)
+    server = _listen(Handler, output)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -62,10 +65,11 @@ def demo_server(images: int) -> Iterator[list[str]]:
         thread.join()
 
 
-def _listen(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    """On the same port each time where it is free, so that a second demonstration makes the same files anew."""
+def _listen(handler: type[BaseHTTPRequestHandler], output: Path) -> ThreadingHTTPServer:
+    """On the port of this output where it is free, so that a second demonstration makes the same files anew."""
+    port = _PORTS[crc32(bytes(output.absolute())) % len(_PORTS)]
     try:
-        return ThreadingHTTPServer(("127.0.0.1", _PORT), handler)
+        return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError:
         return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 

@@ -179,7 +179,7 @@ def demo(
     """Show the whole pipeline against a local server with made-up photographs."""
     from downloader.demo import demo_server  # noqa: PLC0415
 
-    with demo_server(images) as urls:
+    with demo_server(images, out) as urls:
         typer.echo(
             f"serving {len(urls)} URLs on this machine: photographs, a broken one, a missing one, a slow one", err=True
         )
