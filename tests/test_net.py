@@ -21,6 +21,7 @@ import pytest
 from downloader.config.settings import Download
 from downloader.download import net
 from downloader.download.dns import ResolveProblem, Resolver
+from downloader.download.transport import make_transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Talk = Callable[[socket.socket], None]
@@ -108,12 +109,13 @@ class Run:
         self.names = names
         self.sockets = net.Sockets()
         self.watch = net.Watch()
-        self.transport = net.make_transport(
+        self.transport = make_transport(
             settings,
             context=net.ssl_context(settings),
             resolver=Resolver(self._look_up),
             sockets=self.sockets,
             watch=self.watch,
+            refused=set(),
         )
 
     def _look_up(self, host: str, port: None, **options: Any) -> Any:
