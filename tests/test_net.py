@@ -134,16 +134,16 @@ class Run:
 MakeRun = Callable[..., Run]
 
 
-@pytest.fixture
-def make_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRun]:
-    """Runs without proxies; closed in the end, when no socket may be left."""
+@pytest.fixture(params=["httpcore", "httptools"])
+def make_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRun]:
+    """Runs without proxies, over each transport; closed in the end, when no socket may be left."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     runs = []
 
     def make(names: dict[str, list[str]] | None = None, **settings: Any) -> Run:
-        runs.append(Run(names or {}, replace(Download(), **settings)))
+        runs.append(Run(names or {}, replace(Download(transport=request.param), **settings)))
         return runs[-1]
 
     yield make
@@ -223,6 +223,130 @@ def test_a_connection_closed_while_idle_is_not_used(make_run: MakeRun) -> None:
             assert run.get(f"http://127.0.0.1:{server.port}/")[0] == 200
             time.sleep(0.1)
         assert server.connections == 3
+
+
+@pytest.mark.parametrize("surplus", [OK.replace(b"ok", b"no"), b"HTTP", b"nonsense"])
+@pytest.mark.parametrize("make_run", ["httptools"], indirect=True)
+def test_what_follows_a_body_answers_nothing(make_run: MakeRun, surplus: bytes) -> None:
+    """Bytes after an answer are never taken for the answer to the next request: that goes over another connection.
+
+    httpcore cannot be told to: it keeps what it has read too much, and reads the next answer from there.
+    """
+
+    def talk(connection: socket.socket) -> None:
+        while request_of(connection):
+            connection.sendall(OK + surplus)
+
+    run = make_run()
+    with Server(talk) as server:
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert server.connections == number
+        run.transport.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + OK,
+        OK.replace(b"1.1", b"1.0"),
+        b"HTTP/1.1 200 OK\r\n\r\nok",
+    ],
+    ids=["closing", "HTTP/1.0", "no length"],
+)
+def test_a_connection_that_ends_is_not_kept(make_run: MakeRun, answer: bytes) -> None:
+    """Not kept is what the server closes, whether it says so or its version or framing does."""
+
+    def talk(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(answer)
+
+    run = make_run()
+    with Server(talk) as server:
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert (server.connections, len(run.sockets)) == (number, 0)
+
+
+def test_a_body_that_is_left_closes_its_connection(make_run: MakeRun) -> None:
+    """Whoever does not want the rest of a body need not wait for it; the next request has a connection of its own."""
+    let_go = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        let_go.wait(10)
+
+    run = make_run()
+    with Server(talk) as server:
+        request = httpx.Request("GET", f"http://127.0.0.1:{server.port}/")
+        with contextlib.closing(run.transport.handle_request(request)) as response:
+            pieces = response.iter_raw()
+            assert next(pieces).startswith(b"x")
+            assert len(run.sockets) == 1
+        assert len(run.sockets) == 0
+        let_go.set()
+
+
+def test_few_connections_are_kept(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the hosts seen last, and none for long."""
+    hosts = [f"{number}.test" for number in range(net.KEPT_CONNECTIONS + 2)]
+    with Server(answering) as server:
+        run = make_run(dict.fromkeys(hosts, ["127.0.0.1"]))
+        for host in hosts:
+            assert run.get(f"http://{host}:{server.port}/") == (200, b"ok")
+        assert len(run.sockets) == net.KEPT_CONNECTIONS
+        assert run.get(f"http://{hosts[-1]}:{server.port}/") == (200, b"ok")
+        assert server.connections == len(hosts)
+        assert run.get(f"http://{hosts[0]}:{server.port}/") == (200, b"ok")
+        assert server.connections == len(hosts) + 1
+        run.transport.close()
+    monkeypatch.setattr(net, "KEPT_S", 0.0)
+    with Server(answering) as server:
+        run = make_run()
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert server.connections == number
+        run.transport.close()
+
+
+def test_no_header_can_bring_another(make_run: MakeRun) -> None:
+    """A line break in a header never reaches the server."""
+    run = make_run()
+    with Server(answering) as server:
+        for value in ("a\r\nX-B: b", "a\nX-B: b", "a\rb", "a\0b"):
+            request = httpx.Request("GET", f"http://127.0.0.1:{server.port}/", headers={"X-A": value})
+            with pytest.raises(httpcore.LocalProtocolError):
+                run.transport.handle_request(request)
+        run.transport.close()
+
+
+@pytest.mark.parametrize("make_run", ["httptools"], indirect=True)
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK,
+    ],
+    ids=["bare line feeds", "length twice", "folded header", "interim response"],
+)
+def test_what_llhttp_refuses_is_left_to_httpcore(make_run: MakeRun, strange: bytes) -> None:
+    """Such an answer is asked for again, once: from then on httpcore is asked at once, and keeps its connection."""
+    asked = []
+
+    def talk(connection: socket.socket) -> None:
+        while request_of(connection):
+            asked.append(connection)
+            connection.sendall(strange)
+
+    run = make_run()
+    with Server(talk) as server:
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert (len(asked), server.connections) == (1 + number, 2)
+        run.transport.close()
 
 
 def test_a_refused_connection_tells_why(make_run: MakeRun) -> None:

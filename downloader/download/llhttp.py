@@ -20,6 +20,8 @@ _READ_BYTES = 64 * 1024
 _UNTOLD_BYTES = 100 * 1024
 """Most bytes that are read without a head or a piece of a body coming of them, as h11 has it: for endless headers."""
 _START = b"HTTP/1."
+_NOT_IN_REASON = frozenset(b"\0\v\f")
+"""Of the reason phrase, which nobody reads: llhttp takes these, httpcore does not."""
 _PORTS = {"http": 80, "https": 443}
 
 Timeouts = Mapping[str, float | None]
@@ -180,10 +182,10 @@ class _Connection:
     def _begin(self) -> None:
         """Nothing has come yet."""
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._start = b""
         self._pieces: list[bytes] = []
-        self._is_complete = self._keeps = self._has_surplus = False
+        self._is_odd = self._is_complete = self._keeps = self._has_surplus = False
         self._untold_bytes = 0
 
     # -- what llhttp calls -------------------------------------------------------------------------------------------
@@ -191,9 +193,12 @@ class _Connection:
     def on_message_begin(self) -> None:
         self._has_surplus = self._is_complete
 
+    def on_status(self, reason: bytes) -> None:
+        self._is_odd = self._is_odd or not _NOT_IN_REASON.isdisjoint(reason)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # else a trailer
-            self.headers.append((name, value.rstrip(b" \t")))
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._untold_bytes = 0
@@ -210,6 +215,11 @@ class _Connection:
             self._keeps = self._parser.should_keep_alive()
 
     # -- what the transport calls ------------------------------------------------------------------------------------
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields, without the white space behind them that llhttp leaves."""
+        return [(name, value.rstrip(b" \t")) for name, value in self._fields]
 
     @property
     def reusable(self) -> bool:
@@ -233,11 +243,11 @@ class _Connection:
             self._stream.write(request, timeouts.get("write"))
         while not self.status:
             self._receive()
-        codings = [value.lower() for name, value in self.headers if name.lower() == b"transfer-encoding"]
+        codings = [value.lower() for name, value in self._fields if name.lower() == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or self._parser.get_http_version() != "1.1"):
             raise Refused("an unusual transfer coding")
-        if self.status < httpx.codes.OK:
-            raise Refused("an interim response")
+        if self.status < httpx.codes.OK or self._is_odd:
+            raise Refused("an interim response, or an odd reason phrase")
 
     def body(self) -> Iterator[bytes]:
         """The body as it comes; raises httpcore.RemoteProtocolError where it ends early or is not well-formed."""
@@ -279,6 +289,6 @@ class _Connection:
         """The server has closed the connection; the messages are those that httpcore has, by which they are told."""
         if not self.status:
             raise httpcore.RemoteProtocolError("Server disconnected without sending a response.")
-        if any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+        if any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self._fields):
             raise httpcore.RemoteProtocolError("peer closed connection without sending complete message body")
         self._is_complete = True
