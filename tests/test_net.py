@@ -132,6 +132,8 @@ class Run:
 
 
 MakeRun = Callable[..., Run]
+over_httptools = pytest.mark.parametrize("make_run", ["httptools"], indirect=True)
+"""For what is llhttp's alone, and what lies below both transports."""
 
 
 @pytest.fixture(params=["httpcore", "httptools"])
@@ -226,7 +228,7 @@ def test_a_connection_closed_while_idle_is_not_used(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("surplus", [OK.replace(b"ok", b"no"), b"HTTP", b"nonsense"])
-@pytest.mark.parametrize("make_run", ["httptools"], indirect=True)
+@over_httptools
 def test_what_follows_a_body_answers_nothing(make_run: MakeRun, surplus: bytes) -> None:
     """Bytes after an answer are never taken for the answer to the next request: that goes over another connection.
 
@@ -292,7 +294,7 @@ def test_few_connections_are_kept(make_run: MakeRun, monkeypatch: pytest.MonkeyP
     """Those of the hosts seen last, and none for long."""
     hosts = [f"{number}.test" for number in range(net.KEPT_CONNECTIONS + 2)]
     with Server(answering) as server:
-        run = make_run(dict.fromkeys(hosts, ["127.0.0.1"]))
+        run = make_run({host: ["127.0.0.1"] for host in hosts})
         for host in hosts:
             assert run.get(f"http://{host}:{server.port}/") == (200, b"ok")
         assert len(run.sockets) == net.KEPT_CONNECTIONS
@@ -321,7 +323,7 @@ def test_no_header_can_bring_another(make_run: MakeRun) -> None:
         run.transport.close()
 
 
-@pytest.mark.parametrize("make_run", ["httptools"], indirect=True)
+@over_httptools
 @pytest.mark.parametrize(
     "strange",
     [
@@ -372,6 +374,7 @@ def test_an_unknown_host_is_a_resolve_problem(make_run: MakeRun) -> None:
 # --- happy eyeballs ---
 
 
+@over_httptools
 @pytest.mark.parametrize("swallowing", [False, True], ids=["refusing", "swallowing"])
 def test_a_dead_first_address_costs_little(make_run: MakeRun, swallowing: bool) -> None:
     """A second address is tried after 250 ms, or at once after a refusal, not after the time-out."""
@@ -383,6 +386,7 @@ def test_a_dead_first_address_costs_little(make_run: MakeRun, swallowing: bool) 
         run.transport.close()
 
 
+@over_httptools
 def test_an_address_that_swallows_is_given_up_on(make_run: MakeRun) -> None:
     """Without another address the time-out counts, and the deadline if that is earlier."""
     run = make_run({"a.test": ["127.0.0.2"]})
@@ -396,6 +400,7 @@ def test_an_address_that_swallows_is_given_up_on(make_run: MakeRun) -> None:
         assert time.monotonic() - started < 1.5
 
 
+@over_httptools
 def test_all_addresses_dead(make_run: MakeRun) -> None:
     """If all refuse, that is the outcome."""
     run = make_run({"a.test": ["127.0.0.2", "127.0.0.3", "127.0.0.1"]})
@@ -556,6 +561,7 @@ def test_abort_is_not_the_end_of_a_body(make_run: MakeRun) -> None:
         assert aborted(run, f"http://127.0.0.1:{server.port}/", run.sockets.abort) < 0.2
 
 
+@over_httptools
 def test_abort_ends_connecting(make_run: MakeRun) -> None:
     """A thread whose connection does not come about looks at the flag four times a second."""
     run = make_run({"a.test": ["127.0.0.2"]})

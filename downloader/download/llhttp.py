@@ -1,8 +1,9 @@
-"""HTTP read by llhttp, the parser of Node.js, which the package httptools brings: less CPU than httpcore's own.
+"""HTTP/1.1 read by llhttp, the parser of Node.js, which the package httptools brings: less CPU than httpcore takes.
 
 Quick about what nearly every server sends, and strict; all else is left to httpcore: requests through proxies or with a
-body, and origins whose answers are refused here. Such an answer is asked for again there, once for each origin and run.
-So nothing that httpcore can read is lost, and nothing gets through that it would not let through.
+body, and origins that have sent an answer which is refused here. Where its head is refused, httpcore asks again at
+once, which happens once for each origin and run; where its body is, the next attempt goes there. So nothing that
+httpcore can read is lost, and nothing gets through that it would not let through.
 """
 
 import time
@@ -12,7 +13,7 @@ from ssl import SSLContext
 
 import httpcore
 import httpx  # noqa: TID251 - with client.py the home of HTTP
-from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from downloader.download import net
 
@@ -174,6 +175,7 @@ class _Connection:
         self.idle_since_s = 0.0
         """Monotonic; for whoever keeps it."""
         self._stream = stream
+        self._read_timeout_s: float | None = None
         self._parser = HttpResponseParser(self)
         # As h11 does, since there are servers that send them; a space cannot change the size of a chunk.
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
@@ -185,7 +187,10 @@ class _Connection:
         self._fields: list[tuple[bytes, bytes]] = []
         self._start = b""
         self._pieces: list[bytes] = []
-        self._is_odd = self._is_complete = self._keeps = self._has_surplus = False
+        self._has_odd_reason = False
+        self._is_complete = False
+        self._keeps = False
+        self._has_surplus = False
         self._untold_bytes = 0
 
     # -- what llhttp calls -------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ class _Connection:
         self._has_surplus = self._is_complete
 
     def on_status(self, reason: bytes) -> None:
-        self._is_odd = self._is_odd or not _NOT_IN_REASON.isdisjoint(reason)
+        self._has_odd_reason = self._has_odd_reason or not _NOT_IN_REASON.isdisjoint(reason)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # else a trailer
@@ -246,7 +251,7 @@ class _Connection:
         codings = [value.lower() for name, value in self._fields if name.lower() == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or self._parser.get_http_version() != "1.1"):
             raise Refused("an unusual transfer coding")
-        if self.status < httpx.codes.OK or self._is_odd:
+        if self.status < httpx.codes.OK or self._has_odd_reason:
             raise Refused("an interim response, or an odd reason phrase")
 
     def body(self) -> Iterator[bytes]:
@@ -278,7 +283,7 @@ class _Connection:
             self._parser.feed_data(data)
         except HttpParserCallbackError:
             raise  # a defect of ours
-        except HttpParserError as problem:
+        except (HttpParserError, HttpParserUpgrade) as problem:
             if not self._is_complete:
                 raise Refused(str(problem)) from problem
             self._has_surplus = True

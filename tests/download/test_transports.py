@@ -1,12 +1,10 @@
-"""Both transports say the same of whatever a server sends, and llhttp's keeps no connection that it should not."""
+"""Which transport is taken, and that both say the same of whatever a server sends."""
 
 import contextlib
 import itertools
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal, Self
 
 import httpx
 import pytest
@@ -20,6 +18,7 @@ from downloader.download.network import Network
 from downloader.download.problem import Problem, translated
 from downloader.download.transport import chosen
 from downloader.errors import ConfigError
+from downloader.model.failures import FailureKind
 from downloader.stop import Stop
 
 URL = "http://a.test/x.jpg"
@@ -72,7 +71,7 @@ class Both:
     def httptools(self) -> Any:
         return _outcome(self._httptools)
 
-    def __enter__(self) -> "Both":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -182,7 +181,16 @@ FRAMING = st.sampled_from(
         b"X\r\n",
     ]
 )
-INTERIM = st.sampled_from([b"", b"", b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\n", b"HTTP/1.1 101 Other\r\n\r\n", b"\r\n"])
+INTERIM = st.sampled_from(
+    [
+        b"",
+        b"",
+        b"\r\n",
+        b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\n",
+        b"HTTP/1.1 101 Other\r\n\r\n",
+        b"HTTP/1.1 101 Other\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ]
+)
 
 
 @given(responses(), st.lists(FRAMING, max_size=2), INTERIM, st.lists(CUTS, max_size=4), PLACES)
@@ -203,3 +211,37 @@ def test_nothing_passes_that_httpcore_refuses(
         expected = both.httpcore()
         found = both.httptools()
         assert found == expected or (both.refused and both.httptools() == expected)
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\n" + b"X-A: b\r\n" * 40_000, b"0\r\nX-A: " + b"b" * 300_000, b"5;" + b"a" * 300_000],
+    ids=["trailers", "one trailer", "chunk extension"],
+)
+def test_what_surrounds_chunks_is_bounded(endless: bytes) -> None:
+    """What is no body and has no end is given up on soon, as endless headers are."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    pieces = [head, *(endless[at : at + 20_000] for at in range(0, len(endless), 20_000))]
+    with Both(pieces[:10]) as both:
+        assert both.httptools() == both.httpcore() == (FailureKind.PROTOCOL, "the server does not speak proper HTTP")
+
+
+# --- which one ---
+
+
+def test_httptools_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` takes what is there; whoever asks for what is not is told how to install it, before anything is done."""
+    assert chosen(Download()) == "httptools"
+    assert chosen(Download(transport="httpcore")) == "httpcore"
+    monkeypatch.setitem(sys.modules, "httptools", None)  # how Python notes that there is no such module
+    assert chosen(Download()) == "httpcore"
+    with pytest.raises(ConfigError, match=r"^--transport httptools: .*pip install 'downloader\[fast\]'$"):
+        Network(Download(transport="httptools"), Stop())
+
+
+@pytest.mark.parametrize("transport", ["httpcore", "httptools"])
+def test_the_setting_decides(transport: Literal["httpcore", "httptools"]) -> None:
+    """Threads get the transport that is asked for."""
+    made = Network(Download(transport=transport), Stop()).transport(net.Watch())
+    assert isinstance(made, llhttp.Transport) == (transport == "httptools")
+    made.close()
