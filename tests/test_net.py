@@ -290,6 +290,18 @@ def test_a_body_that_is_left_closes_its_connection(make_run: MakeRun) -> None:
         let_go.set()
 
 
+@over_httptools
+def test_a_body_that_has_come_need_not_be_read(make_run: MakeRun) -> None:
+    """The page behind a redirect, come with its head and read by nobody, leaves its connection usable."""
+    run = make_run()
+    with Server(answering) as server:
+        for _ in range(3):
+            request = httpx.Request("GET", f"http://127.0.0.1:{server.port}/")
+            run.transport.handle_request(request).close()
+        assert server.connections == 1
+        run.transport.close()
+
+
 def test_few_connections_are_kept(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the hosts seen last, and none for long."""
     hosts = [f"{number}.test" for number in range(net.KEPT_CONNECTIONS + 2)]
