@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 CODE := downloader tests benchmarks
 
-.PHONY: demo test check fmt lint type arch crash corpus bench bench-peers clean
+.PHONY: demo test test-transports check fmt lint type arch crash corpus bench bench-peers clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,6 +16,11 @@ demo: $(INSTALLED)  ## run the whole pipeline against a local server
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-transports: $(INSTALLED)  ## heavier: all that downloads, over each transport
+	for transport in httpcore httptools; do \
+		DOWNLOADER_DOWNLOAD__TRANSPORT=$$transport $(BIN)/python -m pytest tests/download tests/test_net.py tests/whole || exit 1; \
+	done
 
 check: $(INSTALLED) lint type arch test  ## what CI runs: format, lint, types, layers, tests
 

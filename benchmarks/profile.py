@@ -29,9 +29,10 @@ _PY_SPY = PEERS / "reference/bin/py-spy"
 PARTS = (
     ("h11/", "h11: HTTP read and written"),
     ("httpcore/", "httpcore"),
+    ("downloader/download/llhttp.py", "our HTTP over httptools"),
     ("httpx/", "httpx"),
-    ("downloader/download/net.py", "our sockets under httpcore"),
-    ("downloader/download/dns.py", "our sockets under httpcore"),
+    ("downloader/download/net.py", "our sockets under HTTP"),
+    ("downloader/download/dns.py", "our sockets under HTTP"),
     ("downloader/download/headers.py", "headers read by us"),
     ("downloader/download/resume.py", "headers read by us"),
     ("downloader/download/client.py", "client: requests, hashing, writing bodies"),

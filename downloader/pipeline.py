@@ -496,6 +496,7 @@ class _Run:
             rebuilds=self._transform.rebuilds,
             interrupted=self._stop.asked.is_set(),
             gave_up=self._why_it_gave_up(),
+            versions={**base.versions, self._download.transport: version(self._download.transport)},
         )
 
 

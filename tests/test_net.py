@@ -21,6 +21,7 @@ import pytest
 from downloader.config.settings import Download
 from downloader.download import net
 from downloader.download.dns import ResolveProblem, Resolver
+from downloader.download.transport import make_transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Talk = Callable[[socket.socket], None]
@@ -108,12 +109,13 @@ class Run:
         self.names = names
         self.sockets = net.Sockets()
         self.watch = net.Watch()
-        self.transport = net.make_transport(
+        self.transport = make_transport(
             settings,
             context=net.ssl_context(settings),
             resolver=Resolver(self._look_up),
             sockets=self.sockets,
             watch=self.watch,
+            refused=set(),
         )
 
     def _look_up(self, host: str, port: None, **options: Any) -> Any:
@@ -130,18 +132,20 @@ class Run:
 
 
 MakeRun = Callable[..., Run]
+over_httptools = pytest.mark.parametrize("make_run", ["httptools"], indirect=True)
+"""For what is llhttp's alone, and what lies below both transports."""
 
 
-@pytest.fixture
-def make_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRun]:
-    """Runs without proxies; closed in the end, when no socket may be left."""
+@pytest.fixture(params=["httpcore", "httptools"])
+def make_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRun]:
+    """Runs without proxies, over each transport; closed in the end, when no socket may be left."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     runs = []
 
     def make(names: dict[str, list[str]] | None = None, **settings: Any) -> Run:
-        runs.append(Run(names or {}, replace(Download(), **settings)))
+        runs.append(Run(names or {}, replace(Download(transport=request.param), **settings)))
         return runs[-1]
 
     yield make
@@ -223,6 +227,142 @@ def test_a_connection_closed_while_idle_is_not_used(make_run: MakeRun) -> None:
         assert server.connections == 3
 
 
+@pytest.mark.parametrize("surplus", [OK.replace(b"ok", b"no"), b"HTTP", b"nonsense"])
+@over_httptools
+def test_what_follows_a_body_answers_nothing(make_run: MakeRun, surplus: bytes) -> None:
+    """Bytes after an answer are never taken for the answer to the next request: that goes over another connection.
+
+    httpcore cannot be told to: it keeps what it has read too much, and reads the next answer from there.
+    """
+
+    def talk(connection: socket.socket) -> None:
+        while request_of(connection):
+            connection.sendall(OK + surplus)
+
+    run = make_run()
+    with Server(talk) as server:
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert server.connections == number
+        run.transport.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + OK,
+        OK.replace(b"1.1", b"1.0"),
+        b"HTTP/1.1 200 OK\r\n\r\nok",
+    ],
+    ids=["closing", "HTTP/1.0", "no length"],
+)
+def test_a_connection_that_ends_is_not_kept(make_run: MakeRun, answer: bytes) -> None:
+    """Not kept is what the server closes, whether it says so or its version or framing does."""
+
+    def talk(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(answer)
+
+    run = make_run()
+    with Server(talk) as server:
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert (server.connections, len(run.sockets)) == (number, 0)
+
+
+def test_a_body_that_is_left_closes_its_connection(make_run: MakeRun) -> None:
+    """Whoever does not want the rest of a body need not wait for it; the next request has a connection of its own."""
+    let_go = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        let_go.wait(10)
+
+    run = make_run()
+    with Server(talk) as server:
+        request = httpx.Request("GET", f"http://127.0.0.1:{server.port}/")
+        with contextlib.closing(run.transport.handle_request(request)) as response:
+            pieces = response.iter_raw()
+            assert next(pieces).startswith(b"x")
+            assert len(run.sockets) == 1
+        assert len(run.sockets) == 0
+        let_go.set()
+
+
+@over_httptools
+def test_a_body_that_has_come_need_not_be_read(make_run: MakeRun) -> None:
+    """The page behind a redirect, come with its head and read by nobody, leaves its connection usable."""
+    run = make_run()
+    with Server(answering) as server:
+        for _ in range(3):
+            request = httpx.Request("GET", f"http://127.0.0.1:{server.port}/")
+            run.transport.handle_request(request).close()
+        assert server.connections == 1
+        run.transport.close()
+
+
+def test_few_connections_are_kept(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the hosts seen last, and none for long."""
+    hosts = [f"{number}.test" for number in range(net.KEPT_CONNECTIONS + 2)]
+    with Server(answering) as server:
+        run = make_run({host: ["127.0.0.1"] for host in hosts})
+        for host in hosts:
+            assert run.get(f"http://{host}:{server.port}/") == (200, b"ok")
+        assert len(run.sockets) == net.KEPT_CONNECTIONS
+        assert run.get(f"http://{hosts[-1]}:{server.port}/") == (200, b"ok")
+        assert server.connections == len(hosts)
+        assert run.get(f"http://{hosts[0]}:{server.port}/") == (200, b"ok")
+        assert server.connections == len(hosts) + 1
+        run.transport.close()
+    monkeypatch.setattr(net, "KEPT_S", 0.0)
+    with Server(answering) as server:
+        run = make_run()
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert server.connections == number
+        run.transport.close()
+
+
+def test_no_header_can_bring_another(make_run: MakeRun) -> None:
+    """A line break in a header never reaches the server."""
+    run = make_run()
+    with Server(answering) as server:
+        for value in ("a\r\nX-B: b", "a\nX-B: b", "a\rb", "a\0b"):
+            request = httpx.Request("GET", f"http://127.0.0.1:{server.port}/", headers={"X-A": value})
+            with pytest.raises(httpcore.LocalProtocolError):
+                run.transport.handle_request(request)
+        run.transport.close()
+
+
+@over_httptools
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK,
+    ],
+    ids=["bare line feeds", "length twice", "folded header", "interim response"],
+)
+def test_what_llhttp_refuses_is_left_to_httpcore(make_run: MakeRun, strange: bytes) -> None:
+    """Such an answer is asked for again, once: from then on httpcore is asked at once, and keeps its connection."""
+    asked = []
+
+    def talk(connection: socket.socket) -> None:
+        while request_of(connection):
+            asked.append(connection)
+            connection.sendall(strange)
+
+    run = make_run()
+    with Server(talk) as server:
+        for number in range(1, 4):
+            assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+            assert (len(asked), server.connections) == (1 + number, 2)
+        run.transport.close()
+
+
 def test_a_refused_connection_tells_why(make_run: MakeRun) -> None:
     """The system's error is in the chain of causes, and the name is asked for again next time."""
     run = make_run({"a.test": ["127.0.0.1"]})
@@ -246,6 +386,7 @@ def test_an_unknown_host_is_a_resolve_problem(make_run: MakeRun) -> None:
 # --- happy eyeballs ---
 
 
+@over_httptools
 @pytest.mark.parametrize("swallowing", [False, True], ids=["refusing", "swallowing"])
 def test_a_dead_first_address_costs_little(make_run: MakeRun, swallowing: bool) -> None:
     """A second address is tried after 250 ms, or at once after a refusal, not after the time-out."""
@@ -257,6 +398,7 @@ def test_a_dead_first_address_costs_little(make_run: MakeRun, swallowing: bool) 
         run.transport.close()
 
 
+@over_httptools
 def test_an_address_that_swallows_is_given_up_on(make_run: MakeRun) -> None:
     """Without another address the time-out counts, and the deadline if that is earlier."""
     run = make_run({"a.test": ["127.0.0.2"]})
@@ -270,6 +412,7 @@ def test_an_address_that_swallows_is_given_up_on(make_run: MakeRun) -> None:
         assert time.monotonic() - started < 1.5
 
 
+@over_httptools
 def test_all_addresses_dead(make_run: MakeRun) -> None:
     """If all refuse, that is the outcome."""
     run = make_run({"a.test": ["127.0.0.2", "127.0.0.3", "127.0.0.1"]})
@@ -430,6 +573,7 @@ def test_abort_is_not_the_end_of_a_body(make_run: MakeRun) -> None:
         assert aborted(run, f"http://127.0.0.1:{server.port}/", run.sockets.abort) < 0.2
 
 
+@over_httptools
 def test_abort_ends_connecting(make_run: MakeRun) -> None:
     """A thread whose connection does not come about looks at the flag four times a second."""
     run = make_run({"a.test": ["127.0.0.2"]})

@@ -268,6 +268,9 @@ class Download(Section):
         1, "parts in which a large file is fetched at the same time", metavar="N"
     )
     deny_private: bool = option(False, "refuse hosts on private networks, and this machine")
+    transport: Literal["auto", "httpcore", "httptools"] = option(
+        "auto", "package that speaks HTTP; auto is httptools (extra fast) where it is installed, else httpcore"
+    )
     opt_out: Literal["respect", "ignore"] = option("respect", "X-Robots-Tag noai, noimageai, noindex, noimageindex")
 
 

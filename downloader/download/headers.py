@@ -30,6 +30,8 @@ Raw = bytes | str
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the grammar's token, 5.6.2
 _NUMBER = r"[0-9]{1,18}"
 """Digits of a size: what has more of them fits no file system."""
+_LENGTH = re.compile(_NUMBER)
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}")
 
 
 def _text(value: Raw | None) -> str:
@@ -156,7 +158,7 @@ def content_length(values: Iterable[Raw]) -> int | Literal["conflict"] | None:
 
     A proxy may have joined equal lengths ("42, 42"). None: not sent, or not a number.
     """
-    numbers = {int(text) if re.fullmatch(_NUMBER, text) else None for value in values for text in _elements(value)}
+    numbers = {int(text) if _LENGTH.fullmatch(text) else None for value in values for text in _elements(value)}
     if len(numbers) > 1:
         return "conflict"
     return numbers.pop() if numbers else None
@@ -165,7 +167,7 @@ def content_length(values: Iterable[Raw]) -> int | Literal["conflict"] | None:
 def media_type(value: Raw | None) -> str | None:
     """`type/subtype` of Content-Type in small letters, without parameters (8.3.1)."""
     text = _text(value).partition(";")[0].rstrip(" \t").lower()
-    return text if re.fullmatch(rf"{_TOKEN}/{_TOKEN}", text) else None
+    return text if _MEDIA_TYPE.fullmatch(text) else None
 
 
 # --- validators -------------------------------------------------------------------------------------------------------
@@ -244,6 +246,8 @@ def digests(repr_digest: Raw | None, digest: Raw | None, content_md5: Raw | None
     the content coding on. Content-MD5 of a 206 is that of its part: leave it out there. Unknown algorithms and digests
     of the wrong length are left out.
     """
+    if repr_digest is None and digest is None and content_md5 is None:
+        return []  # as nearly always
     found = [
         *_matches(_DICTIONARY_MEMBER, _elements(repr_digest)),
         *_matches(_INSTANCE_DIGEST, _elements(digest)),

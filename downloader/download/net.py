@@ -50,6 +50,9 @@ _PROXY_PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080}
 _HOSTS_DECIDED = 4096
 """Hosts for which the choice of a proxy is remembered."""
 
+Origin = tuple[bytes, bytes, int | None]
+"""Scheme, host, and port where it is not the usual one: what a connection can be used for."""
+
 
 class Overdue(Exception):
     """The deadline of the item has passed."""
@@ -572,7 +575,7 @@ def _in_blocks(host: str, blocks: Iterable[str]) -> bool:
 
 
 class Transport(httpx.BaseTransport):
-    """Sends the requests of one thread; httpcore's exceptions, and those of `Backend`, pass through it.
+    """Sends the requests of one thread by httpcore, whose exceptions, and those of `Backend`, pass through it.
 
     Args:
         context: the run's TLS set-up.
@@ -608,9 +611,14 @@ class Transport(httpx.BaseTransport):
         for pool in self._pools.values():
             pool.close()
 
+    def proxy_for(self, url: httpx.URL) -> Proxy | None:
+        """The proxy that a request for a URL goes through; None for none."""
+        if self._proxy_for is None:
+            return None
+        return self._proxy_for(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+
     def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        port = url.port or (443 if url.scheme == "https" else 80)
-        proxy = self._proxy_for(url.scheme, url.host, port) if self._proxy_for else None
+        proxy = self.proxy_for(url)
         if proxy not in self._pools:
             self._pools[proxy] = self._new_pool(proxy)
         return self._pools[proxy]
@@ -666,15 +674,3 @@ def _translated(request: httpx.Request) -> httpcore.Request:
         content=request.stream,
         extensions=request.extensions,
     )
-
-
-def make_transport(
-    settings: Download, *, context: ssl.SSLContext, resolver: Resolver, sockets: Sockets, watch: Watch
-) -> httpx.BaseTransport:
-    """The transport of one thread: the one place that says what HTTP goes over.
-
-    Raises:
-        ValueError: `--proxy`, or what stands in its place, is of no use; the message is made for the user.
-    """
-    backend = Backend(resolver, sockets, watch, deny_private=settings.deny_private)
-    return Transport(context, backend, watch, Proxies(settings))

@@ -12,8 +12,9 @@ import httpx  # noqa: TID251 - with client.py the home of HTTP
 from downloader import __version__
 from downloader.config.settings import Download
 from downloader.download.dns import Resolver
-from downloader.download.net import Sockets, Watch, make_transport, ssl_context
+from downloader.download.net import Origin, Sockets, Watch, ssl_context
 from downloader.download.rate import ByteRate
+from downloader.download.transport import make_transport
 from downloader.errors import ConfigError
 from downloader.stop import Stop
 
@@ -27,7 +28,7 @@ class Network:
     """What all clients of a run share.
 
     Raises:
-        ConfigError: a certificate, cookie or netrc file, or a proxy, is of no use.
+        ConfigError: a certificate, cookie or netrc file, a proxy or a transport is of no use.
     """
 
     def __init__(self, settings: Download, stop: Stop) -> None:
@@ -35,6 +36,7 @@ class Network:
         self.stop = stop
         self.resolver = Resolver()
         self.sockets = Sockets()
+        self._refused: set[Origin] = set()
         self.rate = ByteRate(settings.limit_rate) if settings.limit_rate else None
         self.headers: list[Header] = [
             ("User-Agent", settings.user_agent or _user_agent()),
@@ -52,7 +54,12 @@ class Network:
     def transport(self, watch: Watch) -> httpx.BaseTransport:
         """A transport for one thread."""
         return make_transport(
-            self.settings, context=self.context, resolver=self.resolver, sockets=self.sockets, watch=watch
+            self.settings,
+            context=self.context,
+            resolver=self.resolver,
+            sockets=self.sockets,
+            watch=watch,
+            refused=self._refused,
         )
 
     def abort(self) -> None:

@@ -56,7 +56,7 @@ def follow(chain: list[str], location: str | None, *, limit: int) -> str | Refus
 
 def headers_for(headers: list[tuple[str, str]], first_url: str, url: str) -> list[tuple[str, str]]:
     """The user's headers that may go to this URL: none of them leaves the origin they were given for."""
-    return headers if origin_of(first_url) == origin_of(url) else []
+    return headers if first_url == url or origin_of(first_url) == origin_of(url) else []
 
 
 def retry_delay_s(

@@ -15,6 +15,7 @@ from downloader.download.local import copy_local, hash_of, open_local
 from downloader.download.network import Network
 from downloader.download.pace import MOST, Pace, Totals
 from downloader.download.problem import Interrupted
+from downloader.download.transport import chosen
 from downloader.errors import OutputError
 from downloader.meters import Meter
 from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
@@ -89,6 +90,11 @@ class DownloadStage:
             assert self.pace is not None
             return self.pace.limit
         return threads
+
+    @property
+    def transport(self) -> str:
+        """The package that speaks HTTP for it."""
+        return chosen(self._settings.download)
 
     def run(self) -> None:
         """Work until the feed is empty or the run stops; raises what ended a thread."""

@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
+_SPLITTING = re.compile(r"[\x00-\x20\x7f]")
 _LONGEST_URL = 64 * 1024
 """Characters of the longest URL asked for; servers refuse far shorter ones (RFC 9110, 4.1 asks for 8,000)."""
 
@@ -16,7 +17,7 @@ def check_url(url: str) -> None:
     """Raise BadUrl unless this is an absolute http or https URL with a host and nothing that could split a request."""
     if len(url) > _LONGEST_URL:
         raise BadUrl("the URL is too long")
-    if re.search(r"[\x00-\x20\x7f]", url) or not url.isprintable():
+    if _SPLITTING.search(url) or not url.isprintable():
         raise BadUrl("the URL contains spaces or control characters; percent-encode them")
     try:
         parts = urlsplit(url)
@@ -54,6 +55,7 @@ def last_segment(url: str) -> str | None:
     return re.sub(r"[/\\]", "_", segment) or None
 
 
+_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"([?&;](?:x-(?:amz|goog|ms)-(?:signature|credential|security-token)|sig|signature|token|access_token|auth|key|api_?key"
     r"|apikey|password|passwd|secret|policy|key-pair-id)=)[^&;#]*",
@@ -63,5 +65,5 @@ _SECRET_VALUE = re.compile(
 
 def masked(url: str) -> str:
     """A URL fit to be shown: without user name, password, and the values of signing parameters."""
-    url = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1***@", url, flags=re.IGNORECASE)
+    url = _USERINFO.sub(r"\1***@", url)
     return _SECRET_VALUE.sub(r"\1***", url) if "=" in url else url

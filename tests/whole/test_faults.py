@@ -156,9 +156,11 @@ MATRIX: dict[str, tuple[Callable[[Handler], None] | None, str]] = {
 IN_TIME_S = 30.0
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, object]]]:
-    """All faults in one run, among good pictures."""
+@pytest.fixture(scope="module", params=["httptools", "httpcore"])
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, dict[str, object]]]:
+    """All faults in one run over each transport, among good pictures."""
     with served() as found:
         found.pages = {f"/{name}": answer for name, (answer, _) in MATRIX.items() if answer}
         found.pages |= {f"/good-{number}": PICTURE for number in range(5)}
@@ -166,7 +168,20 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dic
         cli = Command(folder)
         urls = [f"{found.url}/{name}" for name in (*MATRIX, *(f"good-{number}" for number in range(5)))]
         (folder / "urls.txt").write_text("\n".join(urls))
-        options = ["-r", "64", "--retries", "0", "--timeout", "1.5", "--deadline", "3", "--max-size", "1M"]
+        options = [
+            "--transport",
+            request.param,
+            "-r",
+            "64",
+            "--retries",
+            "0",
+            "--timeout",
+            "1.5",
+            "--deadline",
+            "3",
+            "--max-size",
+            "1M",
+        ]
         started = time.monotonic()
         done = cli("run", "urls.txt", "-o", "out", "--per-host", "40", "-t", "40", *options, "--progress", "none")
         took = time.monotonic() - started
@@ -205,6 +220,16 @@ def test_what_cannot_be_reached(cli: Command, tmp_path: Path, url: str, kind: st
     (tmp_path / "urls.txt").write_text(url)
     assert cli("run", "urls.txt", "-o", "out", "--retries", "0", "--progress", "none").code == 1
     assert [record["kind"] for record in cli.items().values()] == [kind]
+
+
+@pytest.mark.parametrize("transport", ["httpcore", "httptools"])
+def test_the_summary_names_the_transport(cli: Command, site: Site, transport: str) -> None:
+    """--transport decides what speaks HTTP, and the summary says which version of it did."""
+    site.pages["/x.jpg"] = PICTURE
+    done = cli("fetch", f"{site.url}/x.jpg", "-o", "out", "--transport", transport, "--progress", "none", "--json")
+    assert done.code == 0, done.err
+    assert {"httpcore", "httptools"} & done.json["versions"].keys() == {transport}
+    assert (cli.folder / "out/x.jpg").read_bytes() == PICTURE
 
 
 def test_a_passing_failure_is_tried_again(cli: Command, site: Site) -> None:

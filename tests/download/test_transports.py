@@ -1,0 +1,255 @@
+"""Which transport is taken, and that both say the same of whatever a server sends."""
+
+import contextlib
+import itertools
+import socket
+import sys
+from typing import Any, Literal, Self
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from downloader.config.settings import Download
+from downloader.download import llhttp, net
+from downloader.download.dns import Resolver
+from downloader.download.network import Network
+from downloader.download.problem import Problem, translated
+from downloader.download.transport import chosen
+from downloader.errors import ConfigError
+from downloader.model.failures import FailureKind
+from downloader.stop import Stop
+
+URL = "http://a.test/x.jpg"
+TIMEOUTS = {"timeout": dict.fromkeys(("connect", "read", "write"), 5.0)}
+
+
+class Scripted(net.Backend):
+    """Every connection brings the same pieces, each by a read of its own, and then ends; sockets are real ones."""
+
+    def __init__(self, pieces: list[bytes], sockets: net.Sockets, watch: net.Watch) -> None:
+        super().__init__(Resolver(), sockets, watch, deny_private=False)
+        self._pieces = pieces
+        self.asked = 0
+        self._theirs: list[socket.socket] = []
+
+    def connect_tcp(self, *_: Any, **__: Any) -> net.Stream:
+        # Unlike TCP, this keeps pieces apart.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for piece in self._pieces:
+            theirs.sendall(piece)
+        theirs.shutdown(socket.SHUT_WR)
+        self.asked += 1
+        self._theirs.append(theirs)
+        stream = net.Stream(ours, self._watch, self._sockets)
+        self.opened.append(stream)
+        return stream
+
+    def close(self) -> None:
+        for theirs in self._theirs:
+            theirs.close()
+
+
+class Both:
+    """Both transports, before the same server."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.refused: set[net.Origin] = set()
+        self._watch = net.Watch()
+        self._sockets = net.Sockets()
+        self.server = Scripted(pieces, self._sockets, self._watch)
+        context = net.ssl_context(Download(insecure=True))
+        proxies = net.Proxies(Download(proxy=None))
+        self._httpcore = net.Transport(context, self.server, self._watch, proxies)
+        other = net.Transport(context, self.server, self._watch, proxies)
+        self._httptools = llhttp.Transport(context, self.server, self._watch, other, self.refused)
+
+    def httpcore(self) -> Any:
+        return _outcome(self._httpcore)
+
+    def httptools(self) -> Any:
+        return _outcome(self._httptools)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._httpcore.close()
+        self._httptools.close()
+        self.server.close()
+        assert len(self._sockets) == 0
+
+
+def _outcome(transport: httpx.BaseTransport) -> Any:
+    """Status, headers and body of an answer, or the failure that the client would make of it."""
+    try:
+        with translated(5.0):
+            request = httpx.Request("GET", URL, extensions=TIMEOUTS)
+            with contextlib.closing(transport.handle_request(request)) as response:
+                return response.status_code, _as_h11_has_them(response.headers.raw), b"".join(response.iter_raw())
+    except Problem as problem:
+        return problem.kind, problem.message
+
+
+def _as_h11_has_them(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """h11 writes transfer codings in small letters."""
+    return [(name, value.lower() if name.lower() == b"transfer-encoding" else value) for name, value in headers]
+
+
+# --- whatever a server sends ---
+
+keeps_pieces_apart = pytest.mark.skipif(sys.platform != "linux", reason="needs sockets that keep pieces apart")
+
+NAMES = st.sampled_from([b"X-A", b"etag", b"Content-Type", b"Set-Cookie"])
+VALUES = st.binary(max_size=12).map(lambda value: bytes(byte for byte in value if byte > 0x20 and byte != 0x7F))
+BODIES = st.binary(max_size=600)
+
+
+def _chunked(body: bytes, sizes: list[int], *, extension: bytes, trailer: bytes) -> bytes:
+    coded, at = b"", 0
+    for size in sizes:
+        if piece := body[at : at + size]:
+            coded += b"%x%s\r\n%s\r\n" % (len(piece), extension, piece)
+        at += size
+    if rest := body[at:]:
+        coded += b"%X\r\n%s\r\n" % (len(rest), rest)
+    return coded + b"0\r\n" + trailer + b"\r\n"
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> tuple[bytes, int, bytes]:
+    """A proper response, its status and its body."""
+    body = draw(BODIES)
+    status = draw(st.sampled_from([200, 206, 204, 301, 304, 404, 503]))
+    paddings = st.sampled_from([b"", b" ", b"\t "])
+    padded = st.tuples(VALUES, paddings).map(b"".join)
+    fields = draw(st.lists(st.tuples(NAMES, padded), max_size=4))
+    framing = draw(st.sampled_from(["length", "chunked", "close"]))
+    if status in {204, 304}:
+        body, framing = b"", "none"
+    if framing == "length":
+        fields.append((b"Content-Length", b"%d" % len(body)))
+        sent = body
+    elif framing == "chunked":
+        fields.append((b"Transfer-Encoding", draw(st.sampled_from([b"chunked", b"Chunked"]))))
+        sizes = draw(st.lists(st.integers(1, 200), max_size=4))
+        extension = draw(st.sampled_from([b"", b";a=b", b"  "]))
+        sent = _chunked(body, sizes, extension=extension, trailer=draw(st.sampled_from([b"", b"X-T: t\r\n"])))
+    else:
+        sent = body
+    version = b"1.0" if framing == "close" and draw(st.booleans()) else b"1.1"
+    if draw(st.booleans()):
+        fields.append((b"Connection", draw(st.sampled_from([b"close", b"keep-alive"]))))
+    head = b"HTTP/%s %d Some Reason\r\n" % (version, status)
+    head += b"".join(b"%s: %s\r\n" % field for field in fields)
+    return head + b"\r\n" + sent, status, body
+
+
+def split_at(data: bytes, places: list[int]) -> list[bytes]:
+    """The data in pieces, none of them empty."""
+    edges = sorted({place % (len(data) or 1) for place in places} | {0, len(data)})
+    return [data[start:stop] for start, stop in itertools.pairwise(edges)]
+
+
+PLACES = st.lists(st.integers(0, 10_000), max_size=30)
+
+
+@keeps_pieces_apart
+@settings(deadline=None)
+@given(responses(), PLACES)
+def test_a_response_is_the_same_however_it_is_split(response: tuple[bytes, int, bytes], places: list[int]) -> None:
+    """Head and body do not depend on where the network cuts them, nor on the transport; llhttp reads them itself."""
+    sent, status, body = response
+    with Both(split_at(sent, places)) as both, Both([sent]) as whole:
+        found = both.httptools()
+        assert not both.refused
+        assert (found[0], found[2]) == (status, body)
+        assert found == whole.httptools() == both.httpcore() == whole.httpcore()
+
+
+CUTS = st.tuples(st.integers(0, 10_000), st.integers(0, 3), st.binary(max_size=3) | st.sampled_from([b"\r\n", b"0"]))
+FRAMING = st.sampled_from(
+    [
+        b"Content-Length: 3\r\n",
+        b"Content-Length: 3, 3\r\n",
+        b"Content-Length: +3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\t\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Connection: close\r\n",
+        b"Upgrade: h2c\r\nConnection: upgrade\r\n",
+        b"X: a\r\n b\r\n",
+        b"X: \x01\r\n",
+        b"X : a\r\n",
+        b"X\r\n",
+    ]
+)
+INTERIM = st.sampled_from(
+    [
+        b"",
+        b"",
+        b"\r\n",
+        b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\n",
+        b"HTTP/1.1 101 Other\r\n\r\n",
+        b"HTTP/1.1 101 Other\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ]
+)
+
+
+@keeps_pieces_apart
+@settings(deadline=None)
+@given(responses(), st.lists(FRAMING, max_size=2), INTERIM, st.lists(CUTS, max_size=4), PLACES)
+def test_nothing_passes_that_httpcore_refuses(
+    response: tuple[bytes, int, bytes],
+    framing: list[bytes],
+    interim: bytes,
+    cuts: list[tuple[int, int, bytes]],
+    places: list[int],
+) -> None:
+    """Broken answers end as they do with httpcore; at the latest when asked for again, as a body's failure would be."""
+    start, _, rest = response[0].partition(b"\r\n")
+    sent = interim + start + b"\r\n" + b"".join(framing) + rest
+    for place, width, other in cuts:
+        at = place % (len(sent) + 1)
+        sent = sent[:at] + other + sent[at + width :]
+    with Both(split_at(sent, places) if sent else []) as both:
+        expected = both.httpcore()
+        found = both.httptools()
+        assert found == expected or (both.refused and both.httptools() == expected)
+
+
+@keeps_pieces_apart
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\n" + b"X-A: b\r\n" * 40_000, b"0\r\nX-A: " + b"b" * 300_000, b"5;" + b"a" * 300_000],
+    ids=["trailers", "one trailer", "chunk extension"],
+)
+def test_what_surrounds_chunks_is_bounded(endless: bytes) -> None:
+    """What is no body and has no end is given up on soon, as endless headers are."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    pieces = [head, *(endless[at : at + 20_000] for at in range(0, len(endless), 20_000))]
+    with Both(pieces[:10]) as both:
+        assert both.httptools() == both.httpcore() == (FailureKind.PROTOCOL, "the server does not speak proper HTTP")
+
+
+# --- which one ---
+
+
+def test_httptools_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` takes what is there; whoever asks for what is not is told how to install it, before anything is done."""
+    assert chosen(Download()) == "httptools"
+    assert chosen(Download(transport="httpcore")) == "httpcore"
+    monkeypatch.setitem(sys.modules, "httptools", None)  # how Python notes that there is no such module
+    assert chosen(Download()) == "httpcore"
+    with pytest.raises(ConfigError, match=r"^--transport httptools: .*pip install 'downloader\[fast\]'$"):
+        Network(Download(transport="httptools"), Stop())
+
+
+@pytest.mark.parametrize("transport", ["httpcore", "httptools"])
+def test_the_setting_decides(transport: Literal["httpcore", "httptools"]) -> None:
+    """Threads get the transport that is asked for."""
+    made = Network(Download(transport=transport), Stop()).transport(net.Watch())
+    assert isinstance(made, llhttp.Transport) == (transport == "httptools")
+    made.close()
