@@ -19,7 +19,7 @@ test: $(INSTALLED)  ## the test suite
 
 test-transports: $(INSTALLED)  ## heavier: all that downloads, over each transport
 	for transport in httpcore httptools; do \
-		DOWNLOADER_DOWNLOAD__TRANSPORT=$$transport $(BIN)/python -m pytest tests/download tests/test_net.py tests/whole || exit 1; \
+		DOWNLOADER_DOWNLOAD__TRANSPORT=$$transport $(BIN)/python -m pytest -n auto tests/download tests/test_net.py tests/whole || exit 1; \
 	done
 
 check: $(INSTALLED) lint type arch test  ## what CI runs: format, lint, types, layers, tests
