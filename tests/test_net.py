@@ -291,6 +291,38 @@ def test_a_body_that_is_left_closes_its_connection(make_run: MakeRun) -> None:
 
 
 @over_httptools
+def test_what_is_no_plain_request_is_left_to_httpcore(make_run: MakeRun) -> None:
+    """A request with a body arrives with it."""
+    heads = []
+
+    def talk(connection: socket.socket) -> None:
+        heads.append(request_of(connection))
+        connection.sendall(OK)
+
+    run = make_run()
+    with Server(talk) as server:
+        request = httpx.Request("PUT", f"http://127.0.0.1:{server.port}/", headers={"Content-Length": "0"})
+        with contextlib.closing(run.transport.handle_request(request)) as response:
+            assert response.read() == b"ok"
+        assert heads[0].startswith(b"PUT / HTTP/1.1\r\n")
+        run.transport.close()
+
+
+def test_two_answers_at_a_time(make_run: MakeRun) -> None:
+    """Whoever asks again before the first answer is read gets another connection; nothing is mixed up or left open."""
+    run = make_run()
+    with Server(answering) as server:
+        requests = [httpx.Request("GET", f"http://127.0.0.1:{server.port}/") for _ in range(2)]
+        answers = [run.transport.handle_request(request) for request in requests]
+        for answer in answers:
+            assert answer.read() == b"ok"
+            answer.close()
+        assert run.get(f"http://127.0.0.1:{server.port}/") == (200, b"ok")
+        assert server.connections == 2
+        run.transport.close()
+
+
+@over_httptools
 def test_a_body_that_has_come_need_not_be_read(make_run: MakeRun) -> None:
     """The page behind a redirect, come with its head and read by nobody, leaves its connection usable."""
     run = make_run()

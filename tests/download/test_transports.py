@@ -220,6 +220,37 @@ def test_nothing_passes_that_httpcore_refuses(
         assert found == expected or (both.refused and both.httptools() == expected)
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@keeps_pieces_apart
+@pytest.mark.parametrize(
+    ("pieces", "left", "came"),
+    [
+        ([OK + b"Content-Length: 5\r\n\r\n", b"abc"], False, FailureKind.TRUNCATED),
+        ([CHUNKED, b"3\r\nabc\r\n"], False, FailureKind.TRUNCATED),
+        ([CHUNKED, b"3\r\nabc\r\n", b"0\r\n"], False, FailureKind.TRUNCATED),
+        ([OK[:-2]], False, FailureKind.PROTOCOL),
+        ([CHUNKED, b"ZZ\r\nabc\r\n"], True, FailureKind.PROTOCOL),
+        ([OK + b"Transfer-Encoding: gzip\r\n\r\n", b"abc"], True, FailureKind.PROTOCOL),
+        ([OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n", b"0\r\n\r\n"], True, FailureKind.PROTOCOL),
+        ([OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", b"abcdef"], True, FailureKind.PROTOCOL),
+        ([CHUNKED.replace(b"1.1", b"1.0"), b"3\r\nabc\r\n0\r\n\r\n"], True, b"abc"),
+        ([CHUNKED.replace(b"\n\r", b"\nContent-Length: 9\r\n\r"), b"3\r\nabc\r\n0\r\n\r\n"], True, b"abc"),
+        ([CHUNKED, b'3;a b="c d"\r\nabc\r\n0\r\n\r\n'], True, b"abc"),
+    ],
+)
+def test_rare_and_broken_forms(pieces: list[bytes], left: bool, came: object) -> None:
+    """What llhttp refuses in a head is asked of httpcore at once, what it refuses in a body with the next attempt."""
+    with Both(pieces) as both:
+        first = both.httptools()
+        assert bool(both.refused) == left
+        assert came in both.httpcore()
+        assert both.httptools() == both.httpcore()
+        assert first == both.httpcore() or first[0] is FailureKind.PROTOCOL
+
+
 @keeps_pieces_apart
 @pytest.mark.parametrize(
     "endless",
