@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer  # noqa: TID251 - its home
 
-from downloader.config.settings import SECTIONS, Option, Section
+from downloader.config.settings import SECTIONS, Option
 
 Flags = dict[str, dict[str, Any]]
 """What was typed, by section and field; nothing else."""
@@ -20,11 +20,7 @@ def with_options(*sections: str) -> Callable[[Callable[..., None]], Callable[...
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True)
         mine = [parameter for name, parameter in own.parameters.items() if name != "flags"]
-        made = {
-            f"{section}_{name}": _parameter(section, SECTIONS[section], name, option)
-            for section in sections
-            for name, option in SECTIONS[section].options().items()
-        }
+        made = {parameter.name: parameter for section in sections for parameter in _parameters(section)}
 
         @wraps(command)
         def wrapped(**arguments: Any) -> None:  # noqa: ANN401 - whatever typer gives
@@ -44,10 +40,18 @@ def with_options(*sections: str) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def _parameter(section: str, home: type[Section], name: str, option: Option) -> inspect.Parameter:
-    hint = get_type_hints(home)[name]
+@cache  # most commands have the same
+def _parameters(section: str) -> list[inspect.Parameter]:
+    home = SECTIONS[section]
+    hints, defaults = get_type_hints(home), home()
+    return [
+        _parameter(section, name, option, hints[name], getattr(defaults, name))
+        for name, option in home.options().items()
+    ]
+
+
+def _parameter(section: str, name: str, option: Option, hint: Any, default: object) -> inspect.Parameter:  # noqa: ANN401 - a type, of any kind
     flag = "--" + name.replace("_", "-")
-    default = getattr(home(), name)
     text = f"{option.help} [{_shown(option, default)}]"
     kind: Any
     if hint is bool:
