@@ -6,13 +6,14 @@ is dismissed as a whole and a new one is hired.
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import ForkServerContext, SpawnContext
-from typing import Any
+from typing import Any, cast
 
 from downloader.config.settings import Transform
 from downloader.handoff import Channel
@@ -81,6 +82,11 @@ class Crew:
     def _processes(self) -> dict[int, Any]:
         return dict(self._pool._processes or {})  # noqa: SLF001 - no public way before kill_workers() of 3.14
 
+    def _undertaker(self) -> threading.Thread | None:
+        """The pool's thread that notices deaths and ends those who are left; the pool forgets it as it is shut down."""
+        thread: Any = self._pool._executor_manager_thread  # noqa: SLF001 - nothing public waits for some seconds
+        return cast("threading.Thread | None", thread)
+
     def in_hand(self) -> list[InHand]:
         """Who is at which item, since when."""
         hands = [InHand(pid=slot.pid, item_id=slot.item_id, started_s=slot.started_s) for slot in self._slots]
@@ -99,9 +105,12 @@ class Crew:
     def dismiss(self) -> None:
         """End the crew at once, whatever it has in hand."""
         pids = self.pids()
+        undertaker = self._undertaker()
         self._pool.shutdown(wait=False)
         for pid in pids:  # SIGKILL, since a stopped process never sees the SIGTERM of the pool
             _kill(pid)
+        if undertaker is not None:  # left behind, it would keep semaphores that Python then warns of at its end
+            undertaker.join(_LAST_MOMENT_S)
         self._close_channel()
 
     def bury(self) -> dict[int, End]:
@@ -111,7 +120,7 @@ class Crew:
         code is there to be read once. Whoever is killed here in the end is not listed.
         """
         processes = self._processes()
-        undertaker: Any = self._pool._executor_manager_thread  # noqa: SLF001 - nothing public waits for some seconds
+        undertaker = self._undertaker()
         self._pool.shutdown(wait=False)
         killed = set()
         if undertaker is not None:

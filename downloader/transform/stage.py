@@ -84,31 +84,39 @@ class TransformStage:
 
     def start(self) -> None:
         """Start the processes, without waiting for them; called before the first thread of the run exists."""
-        with suppress(BrokenExecutor):  # wait_until_up sees to it
-            self._crew = self._hire(self._processes)
-            self._crew.start()
+        with suppress(BrokenExecutor):  # wait_until_up tries again
+            self._start_crew()
 
     def wait_until_up(self) -> None:
         """Return once the processes that `start` has started can work; raises CannotGoOn where they cannot."""
         crews = 1
         while (problem := self._problem_of_start()) is not None:
-            self._crew = None
             if crews == _FIRST_CREWS or isinstance(problem, TimeoutError):
                 raise CannotGoOn(f"transform processes cannot be started: {plain(problem)}") from problem
             crews += 1
 
+    def _start_crew(self) -> Crew:
+        """A crew that is coming up; there is none where that fails."""
+        crew = self._hire(self._processes)
+        try:
+            crew.start()
+        except BrokenExecutor:
+            crew.dismiss()
+            raise
+        self._crew = crew
+        return crew
+
     def _problem_of_start(self) -> Exception | None:
         """Why the crew is not up; None where it is."""
         try:
-            if self._crew is None:
-                self._crew = self._hire(self._processes)
-                self._crew.start()
-            self._crew.wait_until_up()
-            self._handoff.reconnect(self._crew.channel)
+            crew = self._crew or self._start_crew()
+            crew.wait_until_up()
         except (BrokenExecutor, TimeoutError) as problem:
             if self._crew is not None:
                 self._crew.dismiss()
+                self._crew = None
             return problem
+        self._handoff.reconnect(crew.channel)
         return None
 
     def abandon(self) -> None:
