@@ -30,7 +30,7 @@ def start_context() -> ForkServerContext | SpawnContext:
     """How processes are started: never by fork, since the parent has threads (gh-84559)."""
     if "forkserver" in get_all_start_methods():
         context = get_context("forkserver")
-        context.set_forkserver_preload(["downloader.transform.worker"])
+        context.set_forkserver_preload(["downloader.transform.fork_server"])
         return context
     return get_context("spawn")
 

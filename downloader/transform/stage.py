@@ -29,8 +29,9 @@ _LOOK_S = 0.1
 """Seconds between looks at slots and backlog when no task ends."""
 _GRACE_S = 2.0
 """Seconds between the soft alarm inside a worker and its SIGKILL."""
-_FIRST_CREWS = 5
-"""Crews that may die before they are up when a run starts; then there is something wrong with the machine."""
+_FIRST_CREWS = 20
+"""Crews that may die before they are up when a run starts; then there is something wrong with the machine. Under a kill
+every 0.3 s, which is about what a crew needs to come up, half of them die: of five all did in 1 of 15 trials."""
 
 Tell = Callable[[Transformed | Failed | Skipped], None]
 
