@@ -566,6 +566,26 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) ->
         assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
+def test_a_journal_of_the_third_version_gets_its_cheaper_index(tmp_path: Path) -> None:
+    """Its index of what is open had another condition, by which today's questions would not find it."""
+    path = tmp_path / "journal"
+    with closing(Journal(path)) as journal:
+        items = plan(journal, "https://h/a", "https://h/b")
+        journal.record([a_fact(Failed, items[1])])
+        assert list(journal.live_of_host("h", 0, 9, 9))  # makes the late index
+    with closing(sqlite3.connect(path)) as db:
+        open_ = "WHERE state IN ('pending', 'fetched', 'transformed')"
+        db.executescript(f"""
+            DROP INDEX items_live; CREATE INDEX items_live ON items (turn) {open_};
+            DROP INDEX items_host; CREATE INDEX items_host ON items (host, turn) {open_};
+            PRAGMA user_version = 3;
+        """)
+    with closing(Journal(path)) as journal:
+        assert [work for _, work in journal.live(0, 9)] == [items[0]]
+        assert [work for _, work in journal.live_of_host("h", 0, 9, 9)] == [items[0]]
+        assert journal.unaccounted() == 1
+
+
 def test_rows_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With hashes of 8 bits instead of 64, each of 600 rows is an item, and is found again."""
     monkeypatch.setattr("downloader.journal._HASH_BYTES", 1)

@@ -11,6 +11,8 @@ or a broken image is one of them (`Failed`), never an exception. Sizes are in by
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
 
@@ -41,9 +43,10 @@ class Request:
     fault: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One line of a list, or one file of a folder, as a source read it.
+
+    A tuple, since there may be millions: made in 0.4 us, a frozen dataclass in 1.
 
     `source` is the URL, or the path of the file, as listed. `inside` is the path relative to the folder that was named
     as a source; None for URLs and for files named one by one. `where` tells a person where the row stands
@@ -54,7 +57,7 @@ class Row:
     origin: Origin
     inside: str | None = None
     where: str = ""
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = MappingProxyType({})
     request: Request | None = None
 
 
