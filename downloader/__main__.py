@@ -1,8 +1,16 @@
 """The command. Light on purpose: worker processes import the main module again, and need none of the application."""
 
+import sys
+
+_WITH_PROCESSES = frozenset(("run", "process", "demo"))
+
 
 def main() -> None:
     """Run the command line."""
+    if not _WITH_PROCESSES.isdisjoint(sys.argv[1:2]):
+        from downloader.transform.processes import prepare  # noqa: PLC0415 - see above
+
+        prepare()  # the earlier the better: it comes up while the application is imported
     from downloader.cli.app import main as run_command_line  # noqa: PLC0415 - see above
 
     run_command_line()

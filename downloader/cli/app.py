@@ -1,5 +1,6 @@
 """The commands."""
 
+import gc
 import json
 import logging
 import os
@@ -315,6 +316,7 @@ def _leave(code: int) -> NoReturn:
     """Exit; at once where a thread that was left behind still waits on a server."""
     sys.stdout.flush()
     sys.stderr.flush()
+    gc.freeze()  # else Python's end looks through all there is for reference cycles: 80 ms
     if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
         os._exit(code)
     sys.exit(code)

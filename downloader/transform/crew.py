@@ -7,32 +7,20 @@ is dismissed as a whole and a new one is hired.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, cast
 
 from downloader.config.settings import Transform
 from downloader.handoff import Channel
 from downloader.transform import worker
+from downloader.transform.processes import start_context, starting
 from downloader.transform.recovery import End, InHand, end_of
 
 _WARM_UP_S = 60.0
 """Seconds the processes of a crew may take to come up; a loaded machine needs a few."""
 _LAST_MOMENT_S = 0.5
 """Seconds for the SIGTERM of a broken pool to end whoever is left of it; a stopped process never hears it."""
-
-
-def start_context() -> ForkServerContext | SpawnContext:
-    """How processes are started: never by fork, since the parent has threads (gh-84559)."""
-    if "forkserver" in get_all_start_methods():
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["downloader.transform.fork_server"])
-        return context
-    return get_context("spawn")
 
 
 class Crew:
@@ -47,7 +35,7 @@ class Crew:
         context = start_context()
         self.size = size
         self._starting: list[Future[int]] = []
-        with _starting():
+        with starting():
             self.channel: Channel = context.Queue(queue_size)
             self._slots: Any = context.RawArray(worker.Slot, size)
             taken = context.Value("i", 0)
@@ -72,7 +60,7 @@ class Crew:
 
         Raises BrokenProcessPool where it is dead already.
         """
-        with _starting():
+        with starting():
             return self._pool.submit(task, *arguments)
 
     def pids(self) -> list[int]:
@@ -138,24 +126,6 @@ class Crew:
     def _close_channel(self) -> None:
         self.channel.cancel_join_thread()
         self.channel.close()
-
-
-@contextmanager
-def _starting() -> Iterator[None]:
-    """A moment in which processes may be started.
-
-    They inherit a blocked SIGINT, as Ctrl-C is the parent's to handle. Whatever multiprocessing raises when its fork
-    server or its resource tracker dies at this moment is a broken pool.
-    """
-    has_masks = hasattr(signal, "pthread_sigmask")  # not on Windows
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else ()
-    try:
-        yield
-    except (OSError, EOFError) as problem:
-        raise BrokenProcessPool(f"no process can be started: {problem}") from problem
-    finally:
-        if has_masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill(pid: int) -> bool:

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-import downloader.transform.worker  # noqa: F401 - children inherit it
+import downloader.transform.image
+import downloader.transform.worker  # noqa: F401 - children inherit both
 
 sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process

@@ -1,7 +1,8 @@
 """What runs inside a transform process: take a file from the queue, make images of it, say what happened.
 
 A worker never raises: an exception that cannot be unpickled would break the whole pool, so everything comes back as a
-fact. Light to import: the fork server loads this module once for all workers.
+fact. Light to import, and Pillow only comes with the first image, because the parent imports this module too; the fork
+server has loaded both, once for all workers.
 """
 
 import errno
@@ -24,7 +25,6 @@ from downloader.config.settings import Transform
 from downloader.handoff import Channel, take
 from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import ORIGINAL, Failed, Fetched, Rendition, Skipped, Transformed
-from downloader.transform.image import render
 from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
 
 BATCH_ITEMS = 8
@@ -180,6 +180,8 @@ def failed(fetched: Fetched, kind: FailureKind, message: str, stage: Stage = Sta
 
 
 def _transform(fetched: Fetched, bench: _Bench) -> Answer:
+    from downloader.transform.image import render  # noqa: PLC0415 - see above
+
     try:
         data = Path(fetched.path).read_bytes()
     except MemoryError:
