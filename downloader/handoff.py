@@ -67,7 +67,7 @@ class HandOff:
         """Strike what came back off the ledger; returns the ids that were on it (an answer given twice counts once)."""
         with self._changed:
             known = [item_id for item_id in ids if self._ledger.pop(item_id, None) is not None]
-            self._changed.notify_all()
+            self._changed.notify(len(known))  # not all: they would only queue for the interpreter's lock
         return known
 
     def take_back(self, ids: Iterable[int]) -> list[Fetched]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,6 +93,8 @@ class Client:
         timeout_s = network.settings.timeout
         self._extensions = {"timeout": {"connect": timeout_s, "read": timeout_s, "write": timeout_s, "pool": None}}
         self._was_kept = False
+        self._mark, self._numbers = secrets.token_hex(4), count()
+        """Of this client, and of its files: what no other client has, of this run or another."""
 
     def close(self) -> None:
         """Close idle connections."""
@@ -349,7 +352,7 @@ class Client:
         coded = answer.coding
         if not at:
             self._drop(job)
-            job.part = Part(name=_new_name(job.item), validator=answer.version, source=job.source)
+            job.part = Part(name=self._new_name(job.item), validator=answer.version, source=job.source)
         part = replace(job.part, total=getattr(decision, "total", None))
         checkpoints = resume.Checkpoints(at, started_s)
         size = at
@@ -415,7 +418,7 @@ class Client:
             return ()
         self._drop(job)
         part = Part(
-            name=_new_name(job.item), total=decision.total, validator=version, source=job.source, segments=segments
+            name=self._new_name(job.item), total=decision.total, validator=version, source=job.source, segments=segments
         )
         with self._path(part.name).open("xb") as body:
             body.truncate(segments[-1].stop)
@@ -477,6 +480,10 @@ class Client:
     def _path(self, name: str) -> Path:
         return self._staging / name
 
+    def _new_name(self, item: Item) -> str:
+        """A name for a staged file that no earlier file of this item had."""
+        return f"{item.id}.{self._mark}-{next(self._numbers)}.body"
+
     def _held(self, job: Job) -> int:
         """Bytes that this job has so far."""
         return job.whole.segment(job.index).at if job.whole else job.part.bytes
@@ -537,8 +544,3 @@ def _failed(job: Job, problem: Problem) -> Failed:
         final_url=masked(job.chain[-1]) if job.chain else None,
         timings_s=job.timings_s,
     )
-
-
-def _new_name(item: Item) -> str:
-    """A name for a staged file that no earlier file of this item had."""
-    return f"{item.id}.{secrets.token_hex(4)}.body"

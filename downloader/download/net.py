@@ -41,6 +41,8 @@ ATTEMPT_DELAY_S = 0.25
 """Seconds an address is given before the next one is tried as well (RFC 8305, section 5: recommended 250 ms)."""
 _LOOK_S = 0.25
 """Seconds between two looks at whether the run has stopped, while connecting."""
+_LONGEST_POLL_MS = 2**31 - 1
+"""24 days, the most that poll() takes."""
 KEPT_CONNECTIONS = 8
 """Connections a thread keeps, for the hosts it saw last."""
 KEPT_S = 30.0
@@ -154,10 +156,19 @@ class Sockets:
 
 
 class Stream(httpcore.NetworkStream):
-    """One connection, plain or TLS."""
+    """One connection, plain or TLS.
+
+    A plain socket never blocks: it is tried, and waited for only where there is nothing yet. One that blocks is waited
+    for by Python every time, and each system call is a chance for other threads to take the interpreter's lock away.
+    """
 
     def __init__(self, sock: socket.socket, watch: Watch, sockets: Sockets) -> None:
         self._socket = sock
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        if not self._is_tls:
+            sock.settimeout(0)
+        self._has_asked = False
+        """Something was sent, so that the answer has hardly come yet."""
         self._watch = watch
         self._sockets = sockets
         try:
@@ -170,7 +181,7 @@ class Stream(httpcore.NetworkStream):
         """What has come, at most `max_bytes`; empty at the end. Raises, as all here, Overdue or Aborted as well."""
         limit_s = self._limit(timeout)
         try:
-            data = self._socket.recv(max_bytes)
+            data = self._socket.recv(max_bytes) if self._is_tls else self._receive(max_bytes, limit_s)
         except TimeoutError as problem:
             self._watch.time_left_s(None)
             raise httpcore.ReadTimeout(f"no data for {limit_s:.3g} s") from problem
@@ -187,14 +198,29 @@ class Stream(httpcore.NetworkStream):
         left = memoryview(buffer)
         try:
             while left:
-                self._limit(timeout)
-                left = left[self._socket.send(left) :]
+                limit_s = self._limit(timeout)
+                try:
+                    left = left[self._socket.send(left) :]
+                except BlockingIOError:
+                    _wait_for(self._socket, limit_s, to_read=False)
+            self._has_asked = True
         except TimeoutError as problem:
             self._watch.time_left_s(None)
             raise httpcore.WriteTimeout(str(problem)) from problem
         except OSError as problem:
             self._check_aborted()
             raise httpcore.WriteError(str(problem)) from problem
+
+    def _receive(self, max_bytes: int, limit_s: float) -> bytes:
+        """What a plain socket has; raises TimeoutError where nothing comes in time."""
+        is_to_wait, self._has_asked = self._has_asked, False
+        while True:
+            if is_to_wait:
+                _wait_for(self._socket, limit_s, to_read=True)
+            try:
+                return self._socket.recv(max_bytes)
+            except BlockingIOError:
+                is_to_wait = True
 
     def close(self) -> None:
         """Close the socket, whatever is under way."""
@@ -208,7 +234,7 @@ class Stream(httpcore.NetworkStream):
         started_s = time.monotonic()
         secure: Stream | None = None
         try:
-            self._limit(timeout)
+            self._socket.settimeout(_seconds(self._limit(timeout)))
             self._sockets.discard(self._socket)  # its number goes over to the TLS socket
             wrapped = ssl_context.wrap_socket(
                 self._socket,
@@ -247,11 +273,10 @@ class Stream(httpcore.NetworkStream):
         return None
 
     def _limit(self, timeout_s: float | None) -> float:
-        """Give the socket the time that the next step may take, in seconds."""
+        """Seconds that the next step may take; a TLS socket is told."""
         limit_s = self._watch.time_left_s(timeout_s)
-        wanted = None if limit_s == math.inf else limit_s
-        if self._socket.gettimeout() != wanted:  # setting it is a system call
-            self._socket.settimeout(wanted)
+        if self._is_tls and self._socket.gettimeout() != _seconds(limit_s):  # setting it is a system call
+            self._socket.settimeout(_seconds(limit_s))
         return limit_s
 
     def _check_aborted(self) -> None:
@@ -261,13 +286,27 @@ class Stream(httpcore.NetworkStream):
 
 def _is_readable(sock: socket.socket) -> bool:
     """Whether a read would return at once: on an idle connection, that the server has closed it."""
-    if sock.fileno() < 0:
-        return True
+    return sock.fileno() < 0 or _is_ready(sock, 0, to_read=True)
+
+
+def _wait_for(sock: socket.socket, limit_s: float, *, to_read: bool) -> None:
+    """Return once the socket can be read or written; raises TimeoutError."""
+    if not _is_ready(sock, limit_s, to_read=to_read):
+        raise TimeoutError("timed out")
+
+
+def _is_ready(sock: socket.socket, limit_s: float, *, to_read: bool) -> bool:
     if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
+        wanted = ([sock], []) if to_read else ([], [sock])
+        return any(select.select(*wanted, [], _seconds(limit_s)))
     poll = select.poll()  # unlike select, good for file numbers above 1023
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    poll.register(sock, select.POLLIN if to_read else select.POLLOUT)
+    return bool(poll.poll(min(limit_s * 1000, _LONGEST_POLL_MS)))
+
+
+def _seconds(limit_s: float) -> float | None:
+    """A limit as sockets take it."""
+    return None if limit_s == math.inf else limit_s
 
 
 class Backend(httpcore.NetworkBackend):
