@@ -89,7 +89,7 @@ class Contestant:
         return [name for name in self.needs if not PROGRAMS[name].there]
 
 
-_DOWNLOADS = tuple({"n": n} for n in (8, 16, 32))
+_DOWNLOADS = tuple({"n": n} for n in (4, 8, 16, 32))
 """Downloads at the same time."""
 
 _FETCHERS = {
@@ -153,7 +153,7 @@ def _then(fetcher: str, imager: str) -> Contestant:
         name=f"{fetcher}, then {imager}",
         needs=(program, other),
         line=f"{fetch.replace('{to}', '{raw}')} && {transform.replace('{of}', '{raw}')}",
-        settings=_DOWNLOADS[1:],
+        settings=_DOWNLOADS[2:],
     )
 
 
