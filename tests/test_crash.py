@@ -280,6 +280,24 @@ def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, err
 
 
+@pytest.mark.parametrize("later_s", [0, 0.05, 0.1, 0.15, 0.2, 0.3])
+def test_ctrl_c_while_it_starts(tmp_path: Path, photos: Path, later_s: float) -> None:
+    """From the moment its first child is there: 130, nobody left, no traceback of anybody, and nothing lost."""
+    out = tmp_path / "out"
+    process = start(photos, out)
+    until = time.monotonic() + END_S
+    while not (children := psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None, "ended too early"
+        assert time.monotonic() < until
+    time.sleep(later_s)
+    os.killpg(process.pid, signal.SIGINT)
+    assert end(process) == (130, "")
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    assert end(start(photos, out)) == (0, "")
+    assert outcomes(out) == (250, 250)
+
+
 @pytest.mark.parametrize("group", [False, True], ids=["parent", "process group"])
 @pytest.mark.parametrize("after", [1, 60, 200])
 def test_the_same_command_completes_after_kill_9(

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 
 
@@ -20,10 +20,10 @@ def start_context() -> ForkServerContext | SpawnContext:
 def prepare() -> None:
     """Let the fork server come up, where there is one, while the parent does something else: it takes 0.2 s."""
     if isinstance(start_context(), ForkServerContext):
-        from multiprocessing.forkserver import ensure_running  # noqa: PLC0415 - not on Windows
+        from multiprocessing import forkserver  # noqa: PLC0415 - not on Windows
 
         with suppress(BrokenProcessPool), starting():  # whoever starts a process will say what is wrong
-            ensure_running()
+            forkserver.ensure_running()
 
 
 @contextmanager
@@ -34,8 +34,11 @@ def starting() -> Iterator[None]:
     server or its resource tracker dies at this moment is a broken pool.
     """
     has_masks = hasattr(signal, "pthread_sigmask")  # not on Windows
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else ()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if has_masks else ()
     try:
+        if has_masks:
+            resource_tracker.ensure_running()  # started later, it would let SIGINT through again
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     except (OSError, EOFError) as problem:
         raise BrokenProcessPool(f"no process can be started: {problem}") from problem
