@@ -1,23 +1,29 @@
 """The command. Light on purpose: worker processes import the main module again, and need none of the application."""
 
-import os
 import signal
 import sys
 
-_WITH_PROCESSES = frozenset(("run", "process", "demo"))
+_WITH_PROCESSES = frozenset(("run", "process"))
+"""Commands that transform; whether `retry` does is only told by what is stored."""
 
 
 def main() -> None:
     """Run the command line."""
-    # Nothing is under way yet that would have to end well; an exception would come out of the midst of an import.
-    before = signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
-    if not _WITH_PROCESSES.isdisjoint(sys.argv[1:2]):
+    from downloader.stop import Held  # noqa: PLC0415 - see above
+
+    is_with_processes = not _WITH_PROCESSES.isdisjoint(sys.argv[1:2])
+    held = Held()
+    before = signal.signal(signal.SIGINT, held)
+    if is_with_processes:
         from downloader.transform.processes import prepare  # noqa: PLC0415 - see above
 
         prepare()  # the earlier the better: it comes up while the application is imported
     from downloader.cli.app import main as run_command_line  # noqa: PLC0415 - see above
 
-    signal.signal(signal.SIGINT, before)
+    if not is_with_processes:  # else the run takes them over
+        signal.signal(signal.SIGINT, before)
+        if held.numbers:
+            sys.exit(128 + signal.SIGINT)
     run_command_line()
 
 

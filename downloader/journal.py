@@ -79,10 +79,11 @@ CREATE TABLE items (
 _OPEN = "(state = 'pending' OR state = 'fetched' OR state = 'transformed')"
 """What has no outcome yet. In an index, `IN` with more than two values costs far more: SQLite would build a table of
 them for every row that is entered, a tenth of the time of planning."""
+_LIVE_INDEX = f"CREATE INDEX items_live ON items (turn) WHERE {_OPEN};"
 _INDEXES = f"""
 CREATE INDEX items_hash ON items (hash);
 CREATE INDEX items_fold ON items (fold);
-CREATE INDEX items_live ON items (turn) WHERE {_OPEN};
+{_LIVE_INDEX}
 CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
 """
 _SCHEMA = f"""
@@ -111,10 +112,7 @@ DROP TABLE old;
 INSERT OR REPLACE INTO meta SELECT 'turn', coalesce(max(id), 0) FROM items;
 {_INDEXES}
 """,  # noqa: S608 - constants
-    3: f"""
-DROP INDEX items_live; DROP INDEX IF EXISTS items_host;
-CREATE INDEX items_live ON items (turn) WHERE {_OPEN};
-""",
+    3: f"DROP INDEX items_live; DROP INDEX IF EXISTS items_host; {_LIVE_INDEX}",
 }
 """What brings a journal of an older version to the next one."""
 

@@ -1,6 +1,7 @@
 """How a run is told to end: softly (finish what is in hand) or now."""
 
 import threading
+from types import FrameType
 
 
 class Stop:
@@ -34,3 +35,17 @@ class Stop:
         """End now, whatever is in hand."""
         self.asked.set()
         self.now.set()
+
+
+class Held:
+    """A handler that keeps signals until somebody can do something about them.
+
+    An exception would come out of the midst of an import, and not all that is imported lets it through.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """A signal came."""
+        self.numbers.append(number)

@@ -439,7 +439,9 @@ def victims(process: "subprocess.Popen[str]", whom: str) -> list[psutil.Process]
     try:
         everybody = psutil.Process(process.pid).children(recursive=True)
         workers = [child for child in everybody if child.ppid() != process.pid]
-        servers = [child for child in everybody if child.ppid() == process.pid and "forkserver" in child.cmdline()[-1]]
+        servers = [
+            child for child in everybody if child.ppid() == process.pid and "forkserver" in "".join(child.cmdline())
+        ]
     except psutil.NoSuchProcess:
         return []
     return workers if whom == WORKERS else servers if whom == SERVER else workers + servers

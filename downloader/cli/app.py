@@ -258,7 +258,7 @@ def _execute(
     """Run, show the summary, and leave with the contract's exit code."""
     from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.report.budget import allows  # noqa: PLC0415
-    from downloader.stop import Stop  # noqa: PLC0415
+    from downloader.stop import Held, Stop  # noqa: PLC0415
 
     logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     stop = Stop()
@@ -267,7 +267,10 @@ def _execute(
         stop.signalled(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+        before = signal.signal(number, on_signal)
+        if isinstance(before, Held):
+            for early in before.numbers:
+                stop.signalled(early)
     summary = work(stop)
     shown = summary.to_json()
     if as_json:

@@ -1,14 +1,6 @@
-"""Loaded by the fork server, and by nobody else: what its children need, once for all of them.
+"""Loaded by the fork server, and by nobody else: what its children need, once for all of them, and silence."""
 
-A child that is forked for a crew buried meanwhile finds the semaphores of that crew gone, before `worker.begin` can
-silence it. The parent learns of this by the end of the process; a traceback would only reach the terminal of the user.
-"""
+import downloader.transform.image  # noqa: F401 - children inherit it
+from downloader.transform import worker
 
-import os
-import sys
-from pathlib import Path
-
-import downloader.transform.image
-import downloader.transform.worker  # noqa: F401 - children inherit both
-
-sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+worker.silence()

@@ -88,9 +88,7 @@ def begin(
     global _bench  # noqa: PLW0603 - a pool initializer can leave its result nowhere else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGALRM, _alarm)
-    # What goes wrong here is told as a fact, or as the exception of a task. Only the loop of the pool would write a
-    # traceback, when the parent gives the pool up.
-    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    silence()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(settings.worker_memory)
     with taken.get_lock():  # held for a moment only; if its holder is killed, the crew is replaced as a whole
@@ -99,6 +97,15 @@ def begin(
     slot = slots[index]
     slot.pid = os.getpid()
     _bench = _Bench(channel=channel, slot=slot, settings=settings, staging=staging, keep_originals=keep_originals)
+
+
+def silence() -> None:
+    """Write nothing to the terminal from now on: what goes wrong is told as a fact, or by the end of the process.
+
+    Else the loop of the pool would write a traceback, when the parent gives the pool up; and in a fork server so would
+    a child that is forked for such a pool, and finds its semaphores gone before it comes to `begin`.
+    """
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
 
 
 def _alarm(_signal: int, _frame: FrameType | None) -> None:
