@@ -30,6 +30,7 @@ from downloader.model.items import (
     Item,
     Known,
     Origin,
+    Output,
     Part,
     Partial,
     Reopened,
@@ -746,7 +747,7 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
                 fact.http_status,
                 fact.attempts,
                 _timings(fact.timings_s),
-                json.dumps(asdict(fact.validator)) if fact.validator != Validator() else None,
+                json.dumps(_flat(fact.validator)) if fact.validator != Validator() else None,
                 item_id,
             )
         case Partial():
@@ -756,7 +757,7 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
             sides = (fact.width, fact.height)
             return _TRANSFORMED, (state, *sides, fact.sha256, warnings, _timings(fact.timings_s), item_id)
         case Stored():
-            outputs = json.dumps([asdict(output) for output in fact.outputs])
+            outputs = json.dumps([_flat(output) for output in fact.outputs])
             written = sum(output.bytes for output in fact.outputs)
             return _STORED, (state, outputs, written, _timings(fact.timings_s), item_id)
         case Failed():
@@ -770,6 +771,11 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
             return _REOPENED, (state, item_id)
         case Unchanged():
             return _UNCHANGED, (state, fact.attempts, fact.http_status, item_id)
+
+
+def _flat(values: Output | Validator) -> dict[str, Any]:
+    """What `asdict` gives, which copies every value."""
+    return {name: getattr(values, name) for name in values.__slots__}
 
 
 def _timings(timings_s: Mapping[str, float]) -> str:

@@ -2,7 +2,9 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import BinaryIO
 
@@ -15,6 +17,11 @@ from downloader.model.items import Item, Validator
 from downloader.model.urls import last_segment
 
 _READ_BYTES = 256 * 1024
+_ASIDE_FROM_BYTES = 8 * 1024**2
+"""Of a body that is longer, the rest is hashed in a thread of its own, while its next bytes come and are written."""
+_SHARE_BYTES = 256 * 1024
+_SHARES_AHEAD = 2
+"""Bytes given to that thread at once, and how many such shares may wait for it: 0.75 MiB a download, at most."""
 
 
 class Sums:
@@ -24,11 +31,46 @@ class Sums:
         self._expected = [*([listed] if listed else []), *sent[:1]]
         names = {"sha256", *(checksum.name for checksum in self._expected)}
         self._hashes = {name: hashlib.new(name) for name in names}
+        self._size = 0
+        self._aside: ThreadPoolExecutor | None = None
+        self._share: list[bytes] = []
+        self._share_size = 0
+        self._waiting: deque[Future[None]] = deque()
 
     def update(self, data: bytes) -> None:
         """The next bytes of the body."""
+        self._size += len(data)
+        if self._size <= _ASIDE_FROM_BYTES:
+            self._hash((data,))
+            return
+        self._share.append(data)
+        self._share_size += len(data)
+        if self._share_size >= _SHARE_BYTES:
+            self._hash_aside()
+
+    def _hash(self, pieces: Sequence[bytes]) -> None:
         for digest in self._hashes.values():
-            digest.update(data)
+            for data in pieces:
+                digest.update(data)
+
+    def _hash_aside(self) -> None:
+        """Hand the share over; its thread ends with `_settle`, or with this object where a download breaks off."""
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        if len(self._waiting) == _SHARES_AHEAD:
+            self._waiting.popleft().result()
+        self._waiting.append(self._aside.submit(self._hash, self._share))
+        self._share, self._share_size = [], 0
+
+    def _settle(self) -> None:
+        """Wait until all that has come is hashed."""
+        if self._aside is not None:
+            self._aside.shutdown()
+            self._aside = None
+            while self._waiting:
+                self._waiting.popleft().result()
+        self._hash(self._share)
+        self._share, self._share_size = [], 0
 
     def take_in(self, body: BinaryIO, size: int | None = None) -> None:
         """Hash what is in a file already, or its first `size` bytes, and stand behind them."""
@@ -39,10 +81,12 @@ class Sums:
 
     def sha256(self) -> str:
         """In hexadecimal, of what has come so far."""
+        self._settle()
         return self._hashes["sha256"].hexdigest()
 
     def wrong(self) -> str | None:
         """The algorithm of the first checksum that does not hold."""
+        self._settle()
         for checksum in self._expected:
             if self._hashes[checksum.name].digest() != checksum.digest:
                 return checksum.name

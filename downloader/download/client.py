@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import BinaryIO
 
 import httpcore
@@ -84,7 +83,7 @@ class Client:
         self._network = network
         self._settings = network.settings
         self._stop = network.stop
-        self._staging = Path(staging)
+        self._staging = staging
         self._saved = saved
         self._random_share = random_share
         self._watch = Watch(stopped=network.stop.now.is_set)
@@ -148,7 +147,7 @@ class Client:
         """What is left of a part on disk: all that was made sure of, or nothing."""
         held = part.total or 0 if part.segments else part.bytes
         try:
-            if self._path(part.name).stat().st_size < held:
+            if os.stat(self._path(part.name)).st_size < held:
                 return Part()
         except FileNotFoundError:
             return Part()
@@ -323,7 +322,7 @@ class Client:
         media_type = answer.media_type if answer.status != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE else None
         return Fetched(
             item=job.item,
-            path=str(self._path(job.part.name)),
+            path=self._path(job.part.name),
             bytes=job.part.bytes,
             staged=True,
             sha256=sums.sha256(),
@@ -344,7 +343,7 @@ class Client:
     def _write(self, job: Job, answer: Answer, decision: resume.Decision, sums: Sums) -> None:
         """Body to file; `job.part` says afterwards how far we are, also where it breaks off."""
         if isinstance(decision, resume.Complete):
-            with self._path(job.part.name).open("rb") as body:
+            with open(self._path(job.part.name), "rb") as body:
                 sums.take_in(body)
             return
         started_s = time.monotonic()
@@ -357,7 +356,7 @@ class Client:
         checkpoints = resume.Checkpoints(at, started_s)
         size = at
         try:
-            with self._path(part.name).open("r+b" if at else "xb", buffering=_BUFFER_BYTES) as body:
+            with open(self._path(part.name), "r+b" if at else "xb", buffering=_BUFFER_BYTES) as body:
                 if at:
                     sums.take_in(body, at)
                     body.truncate(at)
@@ -420,7 +419,7 @@ class Client:
         part = Part(
             name=self._new_name(job.item), total=decision.total, validator=version, source=job.source, segments=segments
         )
-        with self._path(part.name).open("xb") as body:
+        with open(self._path(part.name), "xb") as body:
             body.truncate(segments[-1].stop)
         return job.in_segments(part, sent)
 
@@ -443,7 +442,7 @@ class Client:
         if not whole.end(complete=True):
             return None
         sums = Sums(listed_checksum(job.item), whole.sent)
-        with self._path(held.name).open("rb") as body:
+        with open(self._path(held.name), "rb") as body:
             sums.take_in(body)
         job.timings_s["body"] = time.monotonic() - whole.started_s
         # From here on it is a file like any other, and this job alone speaks for it.
@@ -469,7 +468,7 @@ class Client:
 
     def _open_whole(self, whole: Whole) -> BinaryIO:
         try:
-            return self._path(whole.name).open("r+b", buffering=0)
+            return open(self._path(whole.name), "r+b", buffering=0)
         except FileNotFoundError:
             if whole.over:  # and whoever ended it has removed it
                 raise _Over from None
@@ -477,8 +476,8 @@ class Client:
 
     # -- what there is of an item ------------------------------------------------------------------------------------
 
-    def _path(self, name: str) -> Path:
-        return self._staging / name
+    def _path(self, name: str) -> str:
+        return os.path.join(self._staging, name)
 
     def _new_name(self, item: Item) -> str:
         """A name for a staged file that no earlier file of this item had."""
@@ -523,7 +522,7 @@ class Client:
     def _unlink(self, name: str) -> None:
         if name:
             with suppress(FileNotFoundError):
-                self._path(name).unlink()
+                os.unlink(self._path(name))
 
 
 def _check(job: Job) -> None:

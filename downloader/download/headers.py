@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -53,6 +54,7 @@ _FULL_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
 _TIME = r"(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-9]|60)"
 _IMF_FIXDATE = re.compile(rf"{_DAY}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT")
+_FIXDATE_LENGTH = len("Sun, 06 Nov 1994 08:49:37 GMT")
 _RFC850_DATE = re.compile(rf"{_FULL_DAY}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT")
 _ASCTIME_DATE = re.compile(rf"{_DAY} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})")
 _YEARS_AHEAD = 50
@@ -85,6 +87,11 @@ def _http_date(text: str, now: datetime) -> datetime | None:
 
 def _fixdate(text: str) -> datetime | None:
     """The one format of an HTTP-date that a sender may write today."""
+    return _read_fixdate(text) if len(text) == _FIXDATE_LENGTH else None
+
+
+@lru_cache(256)  # all answers of a second have one Date
+def _read_fixdate(text: str) -> datetime | None:
     match = _IMF_FIXDATE.fullmatch(text)
     return _moment(match, int(match["year"])) if match else None
 
@@ -158,6 +165,9 @@ def content_length(values: Iterable[Raw]) -> int | Literal["conflict"] | None:
 
     A proxy may have joined equal lengths ("42, 42"). None: not sent, or not a number.
     """
+    values = list(values)
+    if len(values) == 1 and _LENGTH.fullmatch(text := _text(values[0])):
+        return int(text)  # as nearly always
     numbers = {int(text) if _LENGTH.fullmatch(text) else None for value in values for text in _elements(value)}
     if len(numbers) > 1:
         return "conflict"

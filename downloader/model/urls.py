@@ -65,5 +65,5 @@ _SECRET_VALUE = re.compile(
 
 def masked(url: str) -> str:
     """A URL fit to be shown: without user name, password, and the values of signing parameters."""
-    url = _USERINFO.sub(r"\1***@", url)
+    url = _USERINFO.sub(r"\1***@", url) if "@" in url else url
     return _SECRET_VALUE.sub(r"\1***", url) if "=" in url else url
