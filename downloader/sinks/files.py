@@ -114,7 +114,9 @@ class FilesSink:
 
     def _sync(self, paths: Iterable[str]) -> None:
         try:
-            list(self._pool.map(_fsync, paths))
+            every = list(paths)
+            shares = [share for first in range(_SYNC_THREADS) if (share := every[first::_SYNC_THREADS])]
+            list(self._pool.map(_fsync_each, shares))
         except OSError as problem:
             raise _cannot_write(self._root, problem) from problem
 
@@ -172,12 +174,13 @@ def _timed(outcome: Stored | Failed | Skipped, share_s: float) -> Stored | Faile
     return outcome
 
 
-def _fsync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _fsync_each(paths: Sequence[str]) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _cannot_write(root: Path, problem: OSError) -> OutputError:

@@ -5,6 +5,7 @@ Every fact of a run passes here, so the counts of the run need no lock: this thr
 
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -87,6 +88,9 @@ class WriterStage:
         self._keep_bytes = keep_bytes
         self._facts: queue.Queue[Fact | None] = queue.Queue(_ROOM)
         self._staged: dict[int, str] = {}
+        self._enough = threading.Event()
+        """A batch has come, or all that will: the writer is not woken for each fact."""
+        self._closing = False
         self._closed = False
         self._given_up = False
         self.tally = Tally()
@@ -94,10 +98,14 @@ class WriterStage:
     def tell(self, fact: Fact) -> None:
         """Hand a fact to the writer; waits while it is far behind."""
         self._facts.put(fact)
+        if self._facts.qsize() >= _BATCH:
+            self._enough.set()
 
     def close(self) -> None:
         """No more facts will come."""
+        self._closing = True
         self._facts.put(None)
+        self._enough.set()
 
     def run(self) -> None:
         """Work until closed. Raises what stopped it; facts told after that are dropped, so that nobody blocks."""
@@ -120,11 +128,13 @@ class WriterStage:
         first = None if self._closed else self._facts.get()
         if first is None:
             return None
+        self._enough.clear()
+        if not self._closing and self._facts.qsize() < _BATCH:
+            self._enough.wait(_BATCH_S)
         batch = [first]
-        until = time.monotonic() + _BATCH_S
         with suppress(queue.Empty):
             while len(batch) < _BATCH:
-                fact = self._facts.get(timeout=max(until - time.monotonic(), 0.0))
+                fact = self._facts.get_nowait()
                 if fact is None:
                     self._closed = True
                     break
