@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import BinaryIO
@@ -34,21 +34,21 @@ class Sums:
         self._size = 0
         self._aside: ThreadPoolExecutor | None = None
         self._share: list[bytes] = []
-        self._share_size = 0
+        self._share_bytes = 0
         self._waiting: deque[Future[None]] = deque()
 
     def update(self, data: bytes) -> None:
         """The next bytes of the body."""
         self._size += len(data)
         if self._size <= _ASIDE_FROM_BYTES:
-            self._hash((data,))
+            self._hash([data])
             return
         self._share.append(data)
-        self._share_size += len(data)
-        if self._share_size >= _SHARE_BYTES:
+        self._share_bytes += sys.getsizeof(data)  # a server may send single bytes
+        if self._share_bytes >= _SHARE_BYTES:
             self._hash_aside()
 
-    def _hash(self, pieces: Sequence[bytes]) -> None:
+    def _hash(self, pieces: list[bytes]) -> None:
         for digest in self._hashes.values():
             for data in pieces:
                 digest.update(data)
@@ -60,7 +60,7 @@ class Sums:
         if len(self._waiting) == _SHARES_AHEAD:
             self._waiting.popleft().result()
         self._waiting.append(self._aside.submit(self._hash, self._share))
-        self._share, self._share_size = [], 0
+        self._share, self._share_bytes = [], 0
 
     def _settle(self) -> None:
         """Wait until all that has come is hashed."""
@@ -70,7 +70,7 @@ class Sums:
             while self._waiting:
                 self._waiting.popleft().result()
         self._hash(self._share)
-        self._share, self._share_size = [], 0
+        self._share, self._share_bytes = [], 0
 
     def take_in(self, body: BinaryIO, size: int | None = None) -> None:
         """Hash what is in a file already, or its first `size` bytes, and stand behind them."""

@@ -24,6 +24,7 @@ import httpx  # noqa: TID251 - its home
 from downloader.config.settings import show_size
 from downloader.download import headers, policy, resume
 from downloader.download.answer import Answer, Sums, checksum_is_listed, listed_checksum
+from downloader.download.body import BodyFile
 from downloader.download.coding import decoder
 from downloader.download.job import Hold, Job, Later, Whole
 from downloader.download.net import Watch
@@ -34,8 +35,6 @@ from downloader.model.failures import FailureKind, SkipReason, Stage, is_transie
 from downloader.model.items import Failed, Fetched, Item, Part, Partial, Segment, Skipped, Unchanged
 from downloader.model.urls import BadUrl, check_url, masked, origin_of
 
-_BUFFER_BYTES = 256 * 1024
-"""Written to disk in pieces of about this size."""
 _REFILL_BYTES = 64 * 1024
 """An attempt that brought at least this much was worth it: the budget of attempts is full again."""
 
@@ -356,10 +355,10 @@ class Client:
         checkpoints = resume.Checkpoints(at, started_s)
         size = at
         try:
-            with open(self._path(part.name), "r+b" if at else "xb", buffering=_BUFFER_BYTES) as body:
-                if at:
-                    sums.take_in(body, at)
-                    body.truncate(at)
+            if at:
+                with open(self._path(part.name), "rb") as begun:
+                    sums.take_in(begun, at)
+            with BodyFile(self._path(part.name), at) as body:
                 for data in self._chunks(answer, coded):
                     size += len(data)
                     self._check_size(size)
