@@ -20,7 +20,8 @@ from downloader.transform.recovery import End, InHand, end_of
 _WARM_UP_S = 60.0
 """Seconds the processes of a crew may take to come up; a loaded machine needs a few."""
 _LAST_MOMENT_S = 0.5
-"""Seconds for the SIGTERM of a broken pool to end whoever is left of it; a stopped process never hears it."""
+"""Seconds for the SIGTERM of a broken pool to end whoever is left of it, which a stopped process never hears; and for
+the thread that fills the queue, which nobody may read any more, to end."""
 
 
 class Crew:
@@ -126,6 +127,9 @@ class Crew:
     def _close_channel(self) -> None:
         self.channel.cancel_join_thread()
         self.channel.close()
+        feeder: Any = self.channel._thread  # type: ignore[attr-defined]  # noqa: SLF001 - join_thread() may wait for ever
+        if feeder is not None:  # it keeps semaphores too
+            feeder.join(_LAST_MOMENT_S)
 
 
 def _kill(pid: int) -> bool:
