@@ -32,7 +32,6 @@ from filelock import FileLock, Timeout
 from downloader import __version__, sources
 from downloader.config.load import dump, each_section, restore
 from downloader.config.settings import Settings
-from downloader.download.feed import Feed, Plan
 from downloader.errors import (
     CannotGoOn,
     ConfigError,
@@ -44,20 +43,21 @@ from downloader.errors import (
 )
 from downloader.handoff import HandOff
 from downloader.journal import FILE_NAME, Counts, Journal, Wanted
-from downloader.meters import Meter
 from downloader.model.failures import is_transient
 from downloader.model.items import ORIGINAL, Fetched, Item, Request, Requeued, Row
 from downloader.model.states import State, after_crash
-from downloader.progress import Display, Snapshot, display
+from downloader.naming import layout
 from downloader.report.budget import in_common, is_hopeless
 from downloader.report.summary import QueueFigures, StageFigures, Summary, advise, bottleneck, share
-from downloader.sinks import layout
+from downloader.scheduling.scheduler import Feed, Plan
 from downloader.sinks.files import FilesSink
-from downloader.sinks.stage import WriterStage
 from downloader.sources.tabular import Columns
 from downloader.stop import Stop
+from downloader.telemetry.meters import Meter
+from downloader.telemetry.progress import Display, Snapshot, display
 from downloader.transform.geometry import variant_names
 from downloader.transform.stage import TransformStage
+from downloader.writer import Writer
 
 STATE_FOLDER = ".downloader"
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -215,7 +215,7 @@ class _Run:
             is_foreign=is_foreign,
         )
         self._sink = sink
-        self._writer = WriterStage(sink, self._journal.record, keep_bytes=not self._transforms)
+        self._writer = Writer(sink, self._journal.record, keep_bytes=not self._transforms)
         self._transform = TransformStage(
             settings.transform,
             self._processes,
@@ -384,7 +384,7 @@ class _Run:
         """The item under the name its server has for it, or the next that is free; a name in the list goes before."""
         if item.request and item.request.name:
             return item
-        row = Row(source=item.source, origin=item.origin, request=Request(name=server_name))
+        row = Row(source=item.source, what=item.what, request=Request(name=server_name))
         return self._journal.rename(item, self._names(row, 0, item.key))
 
     def _recover(self) -> None:

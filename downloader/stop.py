@@ -25,7 +25,7 @@ class Stop:
         self._signals += 1
 
     def look(self) -> None:
-        """Turn signals into events."""
+        """Lease signals into events."""
         if self._signals > 0:
             self.asked.set()
         if self._signals > 1:

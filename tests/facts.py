@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
 from downloader.model.items import (
-    Claim,
     Fact,
     Failed,
     Fetched,
     Item,
-    Origin,
     Output,
+    OutputName,
     Part,
     Partial,
-    Reopened,
+    RecheckRequested,
     Requeued,
     Row,
     Segment,
@@ -21,9 +20,11 @@ from downloader.model.items import (
     Stored,
     Transformed,
     Unchanged,
+    Url,
     Validator,
 )
-from downloader.sinks import layout
+from downloader.model.spans import Phase, Span
+from downloader.naming import layout
 
 KINDS: tuple[type[Fact], ...] = (
     Partial,
@@ -34,23 +35,27 @@ KINDS: tuple[type[Fact], ...] = (
     Failed,
     Skipped,
     Requeued,
-    Reopened,
+    RecheckRequested,
 )
 
 
 def url_row(source: str, **columns: str) -> Row:
-    return Row(source=source, origin=Origin.URL, columns=columns)
+    return Row(source=source, what=Url(source), columns=columns)
 
 
-def names(row: Row, _index: int, key: str) -> Iterator[tuple[str, Claim]]:
+def names(row: Row, _index: int, key: str) -> Iterator[tuple[str, OutputName]]:
     """Names by the last part of the URL, made different as the pipeline does."""
-    claim = Claim(stem=row.source.rpartition("/")[2], extension=None)
+    claim = OutputName(stem=row.source.rpartition("/")[2], extension=None)
     return ((layout.fold(option.stem), option) for option in layout.alternatives(claim, key))
 
 
 def an_item(item_id: int = 1) -> Item:
     return Item(
-        id=item_id, key="0" * 64, source="https://h/a", origin=Origin.URL, claim=Claim(stem="a", extension=None)
+        id=item_id,
+        key="0" * 64,
+        source="https://h/a",
+        what=Url("https://h/a"),
+        name=OutputName(stem="a", extension=None),
     )
 
 
@@ -68,7 +73,7 @@ def a_fact(kind: type[Fact], item: Item) -> Fact:
             http_status=200,
             attempts=2,
             validator=Validator(etag='"v1"'),
-            timings_s={"download": 0.25},
+            spans=(Span(Phase.BODY, 1.0, 1.25, "download-0"),),
         )
     if kind is Partial:
         segments = (Segment(start=0, at=3, stop=5), Segment(start=5, at=5, stop=9))
@@ -83,11 +88,11 @@ def a_fact(kind: type[Fact], item: Item) -> Fact:
             height=3,
             sha256="cd",
             warnings=(Warn.ICC_IGNORED,),
-            timings_s={"decode": 0.5},
+            spans=(Span(Phase.DECODE, 2.0, 2.5, "transform-7"),),
         )
     if kind is Stored:
         output = Output(variant=None, path="a.png", format="PNG", width=4, height=3, bytes=7, sha256="ef")
-        return Stored(item=item, outputs=(output,), timings_s={"write": 0.125})
+        return Stored(item=item, outputs=(output,), spans=(Span(Phase.WRITE, 3.0, 3.125, "writer"),))
     if kind is Failed:
         return Failed(
             item=item,
@@ -101,6 +106,6 @@ def a_fact(kind: type[Fact], item: Item) -> Fact:
         return Skipped(item=item, stage=Stage.TRANSFORM, reason=SkipReason.TOO_SMALL, message="too small")
     if kind is Unchanged:
         return Unchanged(item=item, attempts=1, http_status=304)
-    if kind is Reopened:
-        return Reopened(item=item)
+    if kind is RecheckRequested:
+        return RecheckRequested(item=item)
     return Requeued(item=item)

@@ -22,10 +22,10 @@ from PIL import Image
 
 from downloader.config.settings import Size, Transform
 from downloader.handoff import HandOff
-from downloader.meters import Meter
 from downloader.model.failures import FailureKind
-from downloader.model.items import Claim, Failed, Fetched, Item, Origin, Skipped, Transformed
+from downloader.model.items import Failed, Fetched, File, Item, OutputName, Skipped, Transformed
 from downloader.stop import Stop
+from downloader.telemetry.meters import Meter
 from downloader.transform.stage import TransformStage
 
 Outcome = Transformed | Failed | Skipped
@@ -69,8 +69,8 @@ class Stage:
     def put(self, item_id: int, data: bytes) -> None:
         path = self.folder / f"{item_id}.jpg"
         path.write_bytes(data)
-        claim = Claim(stem=str(item_id), extension=None)
-        item = Item(id=item_id, key="0" * 64, source=str(path), origin=Origin.FILE, claim=claim)
+        claim = OutputName(stem=str(item_id), extension=None)
+        item = Item(id=item_id, key="0" * 64, source=str(path), what=File(str(path)), name=claim)
         self.handoff.put(Fetched(item=item, path=str(path), bytes=len(data), staged=False))
 
     def finish(self) -> dict[int, Outcome]:

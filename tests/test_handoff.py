@@ -4,14 +4,14 @@ import multiprocessing
 import threading
 
 from downloader.handoff import HandOff, take
-from downloader.model.items import Claim, Fetched, Item, Origin
+from downloader.model.items import Fetched, Item, OutputName, Url
 from downloader.stop import Stop
 
 CONTEXT = multiprocessing.get_context("spawn")
 
 
 def message(item_id: int) -> Fetched:
-    item = Item(id=item_id, key="0" * 64, source="x", origin=Origin.URL, claim=Claim(stem=str(item_id), extension=None))
+    item = Item(id=item_id, key="0" * 64, source="x", what=Url("x"), name=OutputName(stem=str(item_id), extension=None))
     return Fetched(item=item, path="x", bytes=1, staged=False)
 
 

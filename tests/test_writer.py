@@ -8,13 +8,13 @@ import pytest
 
 from downloader.errors import JournalError
 from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import Claim, Fact, Failed, Item, Origin
+from downloader.model.items import Fact, Failed, Item, OutputName, Url
 from downloader.sinks.files import FilesSink
-from downloader.sinks.stage import WriterStage
+from downloader.writer import Writer
 
 
 def failure(item_id: int) -> Failed:
-    item = Item(id=item_id, key="0" * 64, source="x", origin=Origin.URL, claim=Claim(stem="x", extension=None))
+    item = Item(id=item_id, key="0" * 64, source="x", what=Url("x"), name=OutputName(stem="x", extension=None))
     return Failed(item=item, stage=Stage.DOWNLOAD, kind=FailureKind.DNS, message="there is no such host")
 
 
@@ -26,7 +26,7 @@ def test_a_writer_that_cannot_record_lets_everybody_go(tmp_path: Path, facts: in
     def full(_: Sequence[Fact]) -> None:
         raise JournalError("database or disk is full")
 
-    writer = WriterStage(sink, full, keep_bytes=False)
+    writer = Writer(sink, full, keep_bytes=False)
     problems: list[BaseException] = []
 
     def work() -> None:

@@ -26,13 +26,13 @@ from downloader.download import headers, policy, resume
 from downloader.download.answer import Answer, Sums, checksum_is_listed, listed_checksum
 from downloader.download.body import BodyFile
 from downloader.download.coding import decoder
-from downloader.download.job import Hold, Job, Later, Whole
+from downloader.download.job import Hold, Job, Reschedule, Whole
 from downloader.download.net import Watch
 from downloader.download.network import ROBOT_NAME, Header, Network, basic_auth, read_cookies
 from downloader.download.problem import Interrupted, Problem, translated
 from downloader.download.rate import LeastSpeed
 from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
-from downloader.model.items import Failed, Fetched, Item, Part, Partial, Segment, Skipped, Unchanged
+from downloader.model.items import Failed, Fetched, Invalid, Item, Part, Partial, Segment, Skipped, Unchanged
 from downloader.model.urls import BadUrl, check_url, masked, origin_of
 
 _REFILL_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ _REFILL_BYTES = 64 * 1024
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
-Result = Fetched | Failed | Skipped | Unchanged | Later | None
+Result = Fetched | Failed | Skipped | Unchanged | Reschedule | None
 """What came of an attempt. None: nothing that is to be said, since another segment speaks for the item."""
 
 
@@ -108,7 +108,7 @@ class Client:
         if not job.deadline_s:
             self._begin(job)
         if job.whole is None and job.part.segments:
-            return Later(delay_s=0.0, jobs=job.in_segments(job.part, []))
+            return Reschedule(delay_s=0.0, jobs=job.in_segments(job.part, []))
         job.attempts += 1
         job.spent += 1
         job.hold = None
@@ -154,7 +154,7 @@ class Client:
             return replace(part, bytes=held, segments=())
         return part
 
-    def _after(self, job: Job, problem: Problem) -> Failed | Later | None:
+    def _after(self, job: Job, problem: Problem) -> Failed | Reschedule | None:
         """What follows a failed attempt: a mirror, a wait, or the end."""
         remaining_s = job.deadline_s - time.monotonic()
         if problem.retry_after_s is not None and problem.http_status is not None:
@@ -165,7 +165,7 @@ class Client:
                 return self._give_up_segments(job, job.source + 1)
             self._drop(job)
             job.source += 1
-            return Later(delay_s=0.0, jobs=(job,))
+            return Reschedule(delay_s=0.0, jobs=(job,))
         delay_s = policy.retry_delay_s(
             problem.kind,
             problem.http_status,
@@ -176,21 +176,21 @@ class Client:
             retry_after_s=problem.retry_after_s,
         )
         if delay_s is not None:
-            return Later(delay_s=delay_s, jobs=(job,))
+            return Reschedule(delay_s=delay_s, jobs=(job,))
         if not job.ends():
             return None
         if not (is_transient(problem.kind, problem.http_status) and self._may_keep(job)):
             self._drop(job)
         return _failed(job, problem)
 
-    def _give_up_segments(self, job: Job, source: int) -> Later | None:
+    def _give_up_segments(self, job: Job, source: int) -> Reschedule | None:
         """Fetch the whole file anew in one; only the first of its segments to say so does it."""
         if not job.ends():
             return None
         self._drop(job)
-        return Later(delay_s=0.0, jobs=(job.over_again(source),))
+        return Reschedule(delay_s=0.0, jobs=(job.over_again(source),))
 
-    def _once(self, job: Job) -> Fetched | Unchanged | Later | None:
+    def _once(self, job: Job) -> Fetched | Unchanged | Reschedule | None:
         """One attempt: redirects, and what has to be asked again, included."""
         if job.whole:
             job.whole.attempted()
@@ -266,7 +266,7 @@ class Client:
             return resume.segment_headers(job.whole.segment(job.index), job.whole.held().validator)
         if job.part.bytes:
             return resume.range_headers(job.part, checksum_known=listed_checksum(job.item) is not None)
-        return headers.unless_same(job.item.known.validator) if job.item.known and not job.source else []
+        return headers.unless_same(job.item.previous.validator) if job.item.previous and not job.source else []
 
     def _redirect(self, job: Job, answer: Answer) -> None:
         target = policy.follow(job.chain, answer.location, limit=self._settings.max_redirects)
@@ -276,7 +276,7 @@ class Client:
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
-    def _receive(self, job: Job, answer: Answer) -> Fetched | Unchanged | Later:
+    def _receive(self, job: Job, answer: Answer) -> Fetched | Unchanged | Reschedule:
         """Take the body in, as far as it belongs to what we have and may be had."""
         if answer.status == httpx.codes.NOT_MODIFIED and self._condition(job) and not job.part.bytes:
             return Unchanged(item=job.item, attempts=job.attempts, http_status=answer.status)
@@ -300,7 +300,7 @@ class Client:
         job.server_name = answer.name(job.chain)
         sent = answer.digests
         if isinstance(decision, resume.Restart) and (jobs := self._split(job, answer, decision, sent)):
-            return Later(delay_s=0.0, jobs=jobs)
+            return Reschedule(delay_s=0.0, jobs=jobs)
         sums = Sums(known, [] if isinstance(decision, resume.Append) else sent)
         self._write(job, answer, decision, sums)
         if total is not None and not answer.coding and job.part.bytes != total:
@@ -314,7 +314,7 @@ class Client:
         if wrong := sums.wrong():
             self._drop(job)
             raise Problem(FailureKind.CHECKSUM, f"the {wrong} of the body is not what it should be")
-        if job.item.known and job.item.known.sha256 == sums.sha256():
+        if job.item.previous and job.item.previous.sha256 == sums.sha256():
             self._drop(job)
             return Unchanged(item=job.item, attempts=job.attempts, http_status=answer.status)
         # The answer that says that nothing is missing speaks of itself in its headers.
@@ -330,7 +330,7 @@ class Client:
             http_status=answer.status,
             attempts=job.attempts,
             validator=job.part.validator,
-            timings_s=job.timings_s,
+            spans=job.spans(),
         )
 
     @staticmethod
@@ -526,8 +526,8 @@ class Client:
 
 def _check(job: Job) -> None:
     """Raise BadUrl where there is nothing to ask for: its list says so, or the text of the URL."""
-    if job.item.request and job.item.request.fault:
-        raise BadUrl(job.item.request.fault)
+    if isinstance(job.item.what, Invalid):
+        raise BadUrl(job.item.what.reason)
     check_url(job.urls[job.source])
 
 
@@ -540,5 +540,5 @@ def _failed(job: Job, problem: Problem) -> Failed:
         http_status=problem.http_status,
         attempts=job.whole.attempts if job.whole else job.attempts,
         final_url=masked(job.chain[-1]) if job.chain else None,
-        timings_s=job.timings_s,
+        spans=job.spans(),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from downloader.download.headers import Checksum
 from downloader.model.items import Fetched, Item, Part, Segment
+from downloader.model.spans import Phase, Span, Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,12 @@ class Job:
         request = self.item.request
         return (self.item.source, *(request.mirrors if request else ()))
 
+    def spans(self) -> Spans:
+        """The phases so far; their sums end now."""
+        now_s = time.monotonic()
+        lane = threading.current_thread().name
+        return tuple(Span(Phase(name), now_s - value, now_s, lane) for name, value in self.timings_s.items())
+
     def ends(self) -> bool:
         """Whether this job is the one that may tell how its item ended; of the segments of a file, the first is."""
         return self.whole is None or self.whole.end()
@@ -133,7 +140,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class Reschedule:
     """These jobs, all of one item, are to be taken up after `delay_s`."""
 
     delay_s: float

@@ -43,7 +43,7 @@ class Problem(Exception):
 
 @contextmanager
 def translated(deadline_s: float) -> Iterator[None]:
-    """Turn what the network code raises into `Problem`, or `Interrupted`."""
+    """Lease what the network code raises into `Problem`, or `Interrupted`."""
     try:
         yield
     except (Problem, Interrupted):

@@ -9,19 +9,19 @@ from dataclasses import replace
 
 from downloader.config.settings import Settings
 from downloader.download.client import Client, Result
-from downloader.download.feed import Feed, Turn
-from downloader.download.job import Hold, Job, Later
-from downloader.download.local import copy_local, hash_of, open_local
+from downloader.download.job import Hold, Job, Reschedule
 from downloader.download.network import Network
-from downloader.download.pace import MOST, Pace, Totals
 from downloader.download.problem import Interrupted
 from downloader.download.transport import chosen
 from downloader.errors import OutputError
-from downloader.meters import Meter
+from downloader.local import copy_local, hash_of, open_local
 from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
-from downloader.model.items import Failed, Fetched, Item, Known, Origin, Partial, Skipped, Unchanged
+from downloader.model.items import Failed, Fetched, Invalid, Item, Partial, PreviousResult, Skipped, Unchanged, Url
 from downloader.model.urls import masked
+from downloader.scheduling.limiter import MOST, ConcurrencyLimiter, Totals
+from downloader.scheduling.scheduler import Feed, Lease
 from downloader.stop import Stop
+from downloader.telemetry.meters import Meter
 
 _LOOK_S = 0.25
 """Seconds between two looks at how downloads go, where their number is to be found out."""
@@ -29,7 +29,7 @@ _LOOK_S = 0.25
 Tell = Callable[[Partial | Fetched | Unchanged | Failed | Skipped], None]
 HandOn = Callable[[Fetched], bool]
 AlreadyThere = Callable[[Item], str | None]
-StillThere = Callable[[Known], bool]
+StillThere = Callable[[PreviousResult], bool]
 Rename = Callable[[Item, str], Item]
 FirstWith = Callable[[Item, str], str | None]
 
@@ -80,7 +80,7 @@ class DownloadStage:
         self._network = Network(settings.download, stop)
         self._lock = threading.Lock()
         self._items = self._bytes = self._troubles = 0
-        self.pace = Pace(time.monotonic()) if settings.concurrency.threads == "auto" else None
+        self.pace = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
 
     @property
     def threads(self) -> int:
@@ -108,7 +108,7 @@ class DownloadStage:
             for loop in loops:
                 loop.result()
 
-    def _keep_pace(self, pace: Pace) -> None:
+    def _keep_pace(self, pace: ConcurrencyLimiter) -> None:
         with self._lock:
             totals = Totals(
                 items=self._items,
@@ -128,7 +128,7 @@ class DownloadStage:
                 case Fetched():
                     self._items += 1
                     self._bytes += answer.bytes
-                case Later():
+                case Reschedule():
                     self._troubles += answer.delay_s > 0
                 case Failed():
                     self._troubles += is_transient(answer.kind, answer.http_status)
@@ -157,9 +157,9 @@ class DownloadStage:
         finally:
             client.close()
 
-    def _one(self, client: Client, turn: Turn) -> None:
+    def _one(self, client: Client, turn: Lease) -> None:
         answer = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(client, turn)
-        if isinstance(answer, Later):
+        if isinstance(answer, Reschedule):
             self._feed.again(turn, answer)
             return
         self._feed.done(turn)
@@ -170,17 +170,17 @@ class DownloadStage:
         if isinstance(answer, Fetched):
             self._hand_on(answer)
 
-    def _fetch(self, client: Client, turn: Turn) -> Result:
+    def _fetch(self, client: Client, turn: Lease) -> Result:
         job, item = turn.job, turn.job.item
         if not job.attempts and job.whole is None and (path := self._already_there(item)):
             message = f"{path} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
         if hold := self._feed.shut(turn.host):
             return _shut_out(job, hold) if job.ends() else None
-        if item.known and not self._still_there(item.known):
-            job.work = item = replace(item, known=None)
+        if item.previous and not self._still_there(item.previous):
+            job.work = item = replace(item, previous=None)
         started = time.monotonic()
-        answer = _attempt(client, job) if item.origin is Origin.URL else self._take_local(item)
+        answer = _attempt(client, job) if isinstance(item.what, Url | Invalid) else self._take_local(item)
         self._meter.worked(time.monotonic() - started)
         if self.pace:
             self._count(answer)

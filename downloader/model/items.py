@@ -10,21 +10,44 @@ or a broken image is one of them (`Failed`), never an exception. Sizes are in by
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
+from downloader.model.spans import Spans
 
 ORIGINAL = "original"
 """The variant of bytes that are kept as they came."""
 
 
-class Origin(StrEnum):
-    """Where the bytes of an item come from."""
+class Url(NamedTuple):
+    """Bytes that a server has."""
 
-    URL = "url"
-    FILE = "file"
+    url: str
+
+
+class File(NamedTuple):
+    """Bytes of a file on this machine, which is only ever read."""
+
+    path: str
+
+
+class FileSpan(NamedTuple):
+    """Bytes of a part of a file, read in place: `length` bytes from `offset` on."""
+
+    path: str
+    offset: int
+    length: int
+
+
+class Invalid(NamedTuple):
+    """No bytes: the row cannot be used. `reason` tells a person why, and where the row stands."""
+
+    reason: str
+
+
+Location = Url | File | FileSpan
+"""Where the bytes of an item are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +56,13 @@ class Request:
 
     `mirrors` are further URLs of the same bytes, `headers` are `Name: value`, `checksum` is as the list has it, and
     `name` is the relative path the list wants for the result: text of a stranger, `/` between folders, made safe by
-    `sinks.layout`. `fault` tells a person why there is nothing to ask for, and where the row stands; else None.
+    `naming`.
     """
 
     mirrors: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     checksum: str | None = None
     name: str | None = None
-    fault: str | None = None
 
 
 class Row(NamedTuple):
@@ -48,13 +70,13 @@ class Row(NamedTuple):
 
     A tuple, since there may be millions: made in 0.4 us, a frozen dataclass in 1.
 
-    `source` is the URL, or the path of the file, as listed. `inside` is the path relative to the folder that was named
-    as a source; None for URLs and for files named one by one. `where` tells a person where the row stands
-    ("urls.txt:12"). `request` is None for a plain URL.
+    `source` is the row as listed: the URL, or the path of the file. `what` is where its bytes are, or why there are
+    none. `inside` is the path relative to the folder that was named as a source; None for URLs and for files named one
+    by one. `where` tells a person where the row stands ("urls.txt:12"). `request` is None for a plain URL.
     """
 
     source: str
-    origin: Origin
+    what: Location | Invalid
     inside: str | None = None
     where: str = ""
     columns: Mapping[str, str] = MappingProxyType({})
@@ -62,12 +84,12 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class OutputName:
     """The output name an item owns, fixed when its row was read.
 
     `stem` is a relative path without extension, with `/` between folders. `extension` is None where only the decoder
     can tell it; the item then owns the stem with every extension. Where a template makes a folder for each variant, the
-    stem holds a `*` in its place, which `sinks.layout.output_path` fills.
+    stem holds a `*` in its place, which `naming.layout.output_path` fills.
     """
 
     stem: str
@@ -118,7 +140,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class PreviousResult:
     """What an earlier run stored of an item that may have changed since.
 
     `sha256` is that of the source's bytes, `outputs` the path (relative to the output folder) and size of each result.
@@ -134,19 +156,19 @@ class Item:
     """One row of the plan.
 
     `id` is its number in the journal, `key` the hex sha256 of its source and occurrence, `renewed` is true where an
-    earlier run on the same output planned it already (its output name is ours to replace). `part` and `known` are what
-    earlier runs left.
+    earlier run on the same output planned it already (its output name is ours to replace). `part` and `previous` are
+    what earlier runs left.
     """
 
     id: int
     key: str
     source: str
-    origin: Origin
-    claim: Claim
+    what: Location | Invalid
+    name: OutputName
     renewed: bool = False
     request: Request | None = None
     part: Part | None = None
-    known: Known | None = None
+    previous: PreviousResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +183,8 @@ class Partial:
 class Fetched:
     """The bytes of an item are in a file on this machine.
 
-    `staged` tells our own copy (deleted once the item is done) from a user's file, which is only ever read.
+    The `bytes` bytes from `offset` of the file at `path` are the item's. `staged` tells our own copy (deleted once the
+    item is done) from a user's file, which is only ever read.
     `sha256` of the bytes is None where nobody has read them yet (local files: the transform reads them anyway).
     `validator` tells whether the source has another version later.
     """
@@ -170,13 +193,14 @@ class Fetched:
     path: str
     bytes: int
     staged: bool
+    offset: int = 0
     sha256: str | None = None
     media_type: str | None = None
     final_url: str | None = None
     http_status: int | None = None
     attempts: int = 0
     validator: Validator = field(default_factory=Validator)
-    timings_s: Mapping[str, float] = field(default_factory=dict)
+    spans: Spans = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +227,7 @@ class Transformed:
     height: int
     sha256: str
     warnings: tuple[Warn, ...] = ()
-    timings_s: Mapping[str, float] = field(default_factory=dict)
+    spans: Spans = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +249,7 @@ class Stored:
 
     item: Item
     outputs: tuple[Output, ...]
-    timings_s: Mapping[str, float] = field(default_factory=dict)
+    spans: Spans = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +263,7 @@ class Failed:
     http_status: int | None = None
     attempts: int = 0
     final_url: str | None = None
-    timings_s: Mapping[str, float] = field(default_factory=dict)
+    spans: Spans = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +274,7 @@ class Skipped:
     stage: Stage
     reason: SkipReason
     message: str
-    timings_s: Mapping[str, float] = field(default_factory=dict)
+    spans: Spans = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +285,7 @@ class Requeued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reopened:
+class RecheckRequested:
     """The source of a stored item is to be asked whether it has another version now; until then its results stand."""
 
     item: Item
@@ -274,7 +298,8 @@ class Unchanged:
     item: Item
     attempts: int = 1
     http_status: int | None = None
+    spans: Spans = ()
 
 
 Outcome = Stored | Unchanged | Failed | Skipped
-Fact = Partial | Fetched | Transformed | Outcome | Requeued | Reopened
+Fact = Partial | Fetched | Transformed | Outcome | Requeued | RecheckRequested

@@ -12,7 +12,7 @@ from downloader.model.items import (
     Failed,
     Fetched,
     Partial,
-    Reopened,
+    RecheckRequested,
     Requeued,
     Skipped,
     Stored,
@@ -49,7 +49,7 @@ TRANSITIONS: dict[State, dict[type, State]] = {
     },
     State.TRANSFORMED: {Stored: State.STORED, Failed: State.FAILED},
     # Terminal: only the wish to do it again leads out.
-    State.STORED: {Requeued: State.PENDING, Reopened: State.PENDING},
+    State.STORED: {Requeued: State.PENDING, RecheckRequested: State.PENDING},
     State.FAILED: {Requeued: State.PENDING},
     State.SKIPPED: {Requeued: State.PENDING},
 }

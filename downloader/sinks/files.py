@@ -5,6 +5,7 @@ rows written to the journal (by `sinks.stage`). So a row that says "stored" alwa
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +20,15 @@ from downloader.model.items import (
     Failed,
     Fetched,
     Item,
-    Known,
     Output,
+    PreviousResult,
     Rendition,
     Skipped,
     Stored,
     Transformed,
 )
-from downloader.sinks import layout
+from downloader.model.spans import Phase, Span
+from downloader.naming import layout
 
 _SYNC_THREADS = 8
 """fsyncs in flight together share the file system's own commits: 0.10 ms a file against 0.18 ms one by one (ext4)."""
@@ -65,15 +67,15 @@ class FilesSink:
         """The path of an output of this item that is there and is not from an earlier run; None where there is none."""
         if self._overwrite or item.renewed or not self._is_foreign:
             return None
-        extensions = _IMAGE_EXTENSIONS if item.claim.extension is None else (item.claim.extension,)
+        extensions = _IMAGE_EXTENSIONS if item.name.extension is None else (item.name.extension,)
         for extension in extensions:
             for variant in self._variants:
-                path = layout.output_path(item.claim, item.key, variant, extension)
+                path = layout.output_path(item.name, item.key, variant, extension)
                 if os.path.lexists(self._root / path):
                     return path
         return None
 
-    def still_there(self, known: Known) -> bool:
+    def still_there(self, known: PreviousResult) -> bool:
         """Whether every output of an earlier run is there, with the size it had."""
         try:
             return all(os.stat(self._root / path).st_size == size for path, size in known.outputs)  # noqa: PTH116 - as plain as can be
@@ -82,7 +84,7 @@ class FilesSink:
 
     def clear(self, stored: Stored) -> None:
         """Remove outputs of an earlier run that have another name now."""
-        before = {path for path, _ in stored.item.known.outputs} if stored.item.known else set()
+        before = {path for path, _ in stored.item.previous.outputs} if stored.item.previous else set()
         for path in before - {output.path for output in stored.outputs}:
             with suppress(FileNotFoundError):
                 os.unlink(self._root / path)  # noqa: PTH108 - as plain as can be
@@ -93,20 +95,20 @@ class FilesSink:
         Raises:
             OutputError: the place as a whole cannot be written.
         """
-        started = time.perf_counter()
+        started = time.monotonic()
         moves = [self._moves(fact) for fact in facts]
         self._sync(move.source for batch in moves for move in batch)
         outcomes = [self._place(fact.item, batch) for fact, batch in zip(facts, moves, strict=True)]
         folders = {os.path.dirname(move.output.path) for batch in moves for move in batch}  # noqa: PTH120 - text
         self._sync(path for folder in folders if os.path.isdir(path := str(self._root / folder)))  # noqa: PTH112
-        share_s = (time.perf_counter() - started) / max(len(facts), 1)
-        return [_timed(outcome, share_s) for outcome in outcomes]
+        span = Span(Phase.WRITE, started, time.monotonic(), threading.current_thread().name)
+        return [_timed(outcome, span) for outcome in outcomes]
 
     @staticmethod
     def _moves(fact: Transformed | Fetched) -> list[_Move]:
         if isinstance(fact, Transformed):
             return [_Move(source=r.path, output=_output_of(fact.item, r)) for r in fact.renditions]
-        path = layout.output_path(fact.item.claim, fact.item.key, None, fact.item.claim.extension or "")
+        path = layout.output_path(fact.item.name, fact.item.key, None, fact.item.name.extension or "")
         output = Output(
             variant=None, path=path, format=None, width=None, height=None, bytes=fact.bytes, sha256=fact.sha256 or ""
         )
@@ -153,9 +155,9 @@ class FilesSink:
 
 def _output_of(item: Item, rendition: Rendition) -> Output:
     path = (
-        layout.original_path(item.claim, rendition.extension)
+        layout.original_path(item.name, rendition.extension)
         if rendition.variant == ORIGINAL
-        else layout.output_path(item.claim, item.key, rendition.variant, rendition.extension)
+        else layout.output_path(item.name, item.key, rendition.variant, rendition.extension)
     )
     return Output(
         variant=rendition.variant,
@@ -168,9 +170,9 @@ def _output_of(item: Item, rendition: Rendition) -> Output:
     )
 
 
-def _timed(outcome: Stored | Failed | Skipped, share_s: float) -> Stored | Failed | Skipped:
+def _timed(outcome: Stored | Failed | Skipped, span: Span) -> Stored | Failed | Skipped:
     if isinstance(outcome, Stored):
-        return Stored(item=outcome.item, outputs=outcome.outputs, timings_s={"write": share_s})
+        return Stored(item=outcome.item, outputs=outcome.outputs, spans=(span,))
     return outcome
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, Literal, TextIO, cast
 
 from downloader.config.settings import Settings
 from downloader.errors import SourceError
-from downloader.model.items import Origin, Row
+from downloader.model.items import File, Row, Url
 from downloader.sources import aria2, folder, parquet, tabular, text
 from downloader.sources.folder import Tally
 
@@ -66,9 +66,10 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
     for position, argument in enumerate(settings.sources, start=1):
         match _kind(argument, settings):
             case "url":
-                yield Row(source=argument, origin=Origin.URL, where=f"argument {position}")
+                yield Row(source=argument, what=Url(argument), where=f"argument {position}")
             case "image":
-                yield Row(source=PurePath(argument).as_posix(), origin=Origin.FILE, where=f"argument {position}")
+                path = PurePath(argument).as_posix()
+                yield Row(source=path, what=File(path), where=f"argument {position}")
             case "folder":
                 yield from folder.walk(
                     argument, output=settings.output.output, all_files=settings.source.all_files, tally=tally

@@ -23,7 +23,7 @@ from typing import BinaryIO, Final
 from urllib.parse import unquote
 
 from downloader.config.settings import parse_header
-from downloader.model.items import Origin, Request, Row
+from downloader.model.items import Request, Row, Url
 from downloader.sources.folder import Tally
 from downloader.sources.text import lines, remark
 
@@ -123,7 +123,7 @@ class _Entry:
             name=self._name(),
         )
         plain = request == Request()
-        return Row(source=source, origin=Origin.URL, where=self._where, request=None if plain else request)
+        return Row(source=source, what=Url(source), where=self._where, request=None if plain else request)
 
     def _named_headers(self) -> Iterator[str]:
         """The headers that have options of their own."""

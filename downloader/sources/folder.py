@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Final, Literal
 
 from downloader.errors import SourceError
-from downloader.model.items import Origin, Row
+from downloader.model.items import File, Row
 
 IMAGE_EXTENSIONS: Final = frozenset(
     "jpg jpeg jpe jfif png webp gif avif bmp dib tif tiff heic heif jxl".split()  # noqa: SIM905
@@ -84,7 +84,7 @@ def walk(folder: str, *, output: str, all_files: bool, tally: Tally) -> Iterator
 
 
 def _row(root: str, inside: str, folder: str) -> Row:
-    return Row(source=_join(root, inside), origin=Origin.FILE, inside=inside, where=folder)
+    return Row(source=_join(root, inside), what=File(_join(root, inside)), inside=inside, where=folder)
 
 
 def _join(root: str, inside: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final
 
 from downloader.config.settings import Source
 from downloader.errors import SourceError
-from downloader.model.items import Origin, Request, Row
+from downloader.model.items import Invalid, Request, Row, Url
 from downloader.model.urls import BadUrl, check_url, masked
 from downloader.sources.text import lines
 
@@ -112,7 +112,7 @@ def rows(records: Iterable[Record], columns: Columns) -> Iterator[Row]:
         name = cells[columns.name].strip() if columns.name is not None else ""
         checksum = cells[columns.checksum].strip() if columns.checksum is not None else ""
         request = Request(name=name or None, checksum=checksum or None) if name or checksum else None
-        yield Row(source=url, origin=Origin.URL, where=where, columns=kept, request=request)
+        yield Row(source=url, what=Url(url), where=where, columns=kept, request=request)
 
 
 def _unusable(where: str, reason: str, url: str = "", kept: dict[str, str] | None = None) -> Row:
@@ -123,10 +123,9 @@ def _unusable(where: str, reason: str, url: str = "", kept: dict[str, str] | Non
     source = url[:_SHOWN_CHARS].encode(errors="backslashreplace").decode()
     return Row(
         source=source,
-        origin=Origin.URL,
+        what=Invalid(f"{where}: {reason}"),
         where=where,
         columns=kept or {},
-        request=Request(fault=f"{where}: {reason}"),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from downloader.errors import SourceError
-from downloader.model.items import Origin, Row
+from downloader.model.items import Row, Url
 
 LINE_LIMIT_BYTES: Final = 65_536
 """The longest line taken as a URL: httpx takes no longer URL either (`MAX_URL_LENGTH`)."""
@@ -88,7 +88,7 @@ def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
         if text.startswith(b"#") or (whole and not text):
             continue
         source = text.decode(errors="surrogateescape") if whole else remark(text)
-        yield Row(source=source, origin=Origin.URL, where=f"{name}:{number}")
+        yield Row(source=source, what=Url(source), where=f"{name}:{number}")
 
 
 def lines(stream: BinaryIO, name: str, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[tuple[int, bytes, bool]]:

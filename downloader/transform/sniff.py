@@ -19,7 +19,7 @@ _HEAD_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PreviousResult:
     """A format that is read; one of `FORMATS`, or `heif` where its plugin is installed."""
 
     format: str
@@ -93,8 +93,8 @@ _OTHER = (
     (b"SQLite format 3\x00", "an SQLite database"),
 )
 
-_MAGIC: tuple[tuple[bytes, Known | Refused], ...] = (
-    *((magic, Known(name)) for magic, name in _KNOWN),
+_MAGIC: tuple[tuple[bytes, PreviousResult | Refused], ...] = (
+    *((magic, PreviousResult(name)) for magic, name in _KNOWN),
     *((magic, Refused(FailureKind.UNSUPPORTED_FORMAT, label, _CONVERT)) for magic, label in _UNSUPPORTED),
     *((magic, Refused(FailureKind.NOT_AN_IMAGE, label)) for magic, label in _OTHER),
 )
@@ -112,13 +112,13 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
 _PNM = re.compile(rb"P[1-7][\s#]")
 
 
-def identify(data: bytes) -> Known | Refused:
+def identify(data: bytes) -> PreviousResult | Refused:
     """What these bytes are."""
     by_magic = next((what for magic, what in _MAGIC if data.startswith(magic)), None)
     return by_magic or _container(data) or _loose(data) or _text_or_nothing(data)
 
 
-def _container(data: bytes) -> Known | Refused | None:
+def _container(data: bytes) -> PreviousResult | Refused | None:
     """Formats whose first bytes only name the container."""
     if data[:4] == b"RIFF":
         return _riff(data)
@@ -129,10 +129,10 @@ def _container(data: bytes) -> Known | Refused | None:
     return None
 
 
-def _loose(data: bytes) -> Known | Refused | None:
+def _loose(data: bytes) -> PreviousResult | Refused | None:
     """Formats that need more than a fixed first few bytes to be told."""
     if data[:2] == b"BM" and _u32(data, 14) in _BMP_HEADERS:
-        return Known("bmp")
+        return PreviousResult("bmp")
     if data[1:4] == b"PNG":  # the rest of the signature is there to catch exactly this (PNG 3rd edition, 5.2)
         return Refused(
             FailureKind.CORRUPT_IMAGE, "a PNG image that was changed on its way as if it were text", "fetch it again"
@@ -142,23 +142,27 @@ def _loose(data: bytes) -> Known | Refused | None:
     return None
 
 
-def _riff(data: bytes) -> Known | Refused:
+def _riff(data: bytes) -> PreviousResult | Refused:
     """RIFF containers: WebP, or sound and video."""
     kind = data[8:12]
     if kind == b"WEBP":
-        return Known("webp")
+        return PreviousResult("webp")
     labels = {b"AVI ": "an AVI video", b"WAVE": "a WAV sound file"}
     return Refused(FailureKind.NOT_AN_IMAGE, labels.get(kind, "a RIFF file that holds no image"))
 
 
-def _iso_media(data: bytes) -> Known | Refused:
+def _iso_media(data: bytes) -> PreviousResult | Refused:
     """ISO base media files (ISO/IEC 14496-12): a major brand, then compatible ones in the same box."""
     end = min(_u32(data, 0, big=True), _HEAD_BYTES)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
     if brands[0] in {b"avif", b"avis"}:
-        return Known("avif")
+        return PreviousResult("avif")
     if brands[0] in {b"mif1", b"msf1", *_HEIF_BRANDS}:
-        return Known("avif") if {b"avif", b"avis"} & set(brands) and brands[0] not in _HEIF_BRANDS else Known("heif")
+        return (
+            PreviousResult("avif")
+            if {b"avif", b"avis"} & set(brands) and brands[0] not in _HEIF_BRANDS
+            else PreviousResult("heif")
+        )
     if brands[0] == b"crx ":
         return Refused(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
     if brands[0] in {b"jxl ", b"jp2 ", b"jpx "}:
@@ -166,11 +170,11 @@ def _iso_media(data: bytes) -> Known | Refused:
     return Refused(FailureKind.NOT_AN_IMAGE, "a video")
 
 
-def _tiff(data: bytes) -> Known | Refused:
+def _tiff(data: bytes) -> PreviousResult | Refused:
     """TIFF, or the camera raw formats that borrow its header."""
     if data[8:10] == b"CR":
         return Refused(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
-    return Known("tiff")
+    return PreviousResult("tiff")
 
 
 def _text_or_nothing(data: bytes) -> Refused:

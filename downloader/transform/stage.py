@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from downloader.config.settings import Transform
 from downloader.errors import CannotGoOn, OutputError
 from downloader.handoff import HandOff
-from downloader.meters import Meter
 from downloader.model.failures import FailureKind
 from downloader.model.items import Failed, Fetched, Skipped, Transformed
 from downloader.stop import Stop
+from downloader.telemetry.meters import Meter
 from downloader.transform import worker
 from downloader.transform.crew import Crew
 from downloader.transform.picture import plain
@@ -193,7 +193,7 @@ class TransformStage:
 
     def _tell_one(self, answer: Transformed | Failed | Skipped) -> None:
         self._died_in_vain = 0
-        self._meter.worked(sum(answer.timings_s.values()))
+        self._meter.worked(sum(span.end_s - span.start_s for span in answer.spans))
         self._tell(answer)
 
     # -- death and trial ---------------------------------------------------------------------------------------------

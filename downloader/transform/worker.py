@@ -25,6 +25,7 @@ from downloader.config.settings import Transform
 from downloader.handoff import Channel, take
 from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import ORIGINAL, Failed, Fetched, Rendition, Skipped, Transformed
+from downloader.model.spans import Phase, Span
 from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
 
 BATCH_ITEMS = 8
@@ -220,8 +221,13 @@ def _transform(fetched: Fetched, bench: _Bench) -> Answer:
         height=picture.height,
         sha256=fetched.sha256 or sha256(data).hexdigest(),
         warnings=picture.warnings,
-        timings_s={**picture.timings_s, "write": time.perf_counter() - started},
+        spans=_spans({**picture.timings_s, "encode": picture.timings_s["encode"] + time.perf_counter() - started}),
     )
+
+
+def _spans(seconds: dict[str, float]) -> tuple[Span, ...]:
+    end_s = time.monotonic()
+    return tuple(Span(Phase(name), end_s - value, end_s, f"transform-{os.getpid()}") for name, value in seconds.items())
 
 
 def _original(picture: Picture, data: bytes) -> Encoded:

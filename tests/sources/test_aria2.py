@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.config.settings import Settings, Source
-from downloader.model.items import Origin, Request, Row
+from downloader.model.items import Request, Row, Url
 from downloader.sources import Tally, check, read
 from downloader.sources.aria2 import HEADERS_LIMIT_BYTES, read_stream
 from downloader.sources.text import LINE_LIMIT_BYTES
@@ -54,7 +54,7 @@ def test_an_entry_with_all_there_is() -> None:
     assert rows(data) == [
         Row(
             source="http://a/x.jpg",
-            origin=Origin.URL,
+            what=Url("http://a/x.jpg"),
             where="list:2",
             request=Request(
                 mirrors=("http://b/x.jpg", "https://c/x.jpg"),
@@ -63,7 +63,7 @@ def test_an_entry_with_all_there_is() -> None:
                 name="pics/2024/first.jpg",
             ),
         ),
-        Row(source="http://a/y.jpg", origin=Origin.URL, where="list:14"),
+        Row(source="http://a/y.jpg", what=Url("http://a/y.jpg"), where="list:14"),
     ]
 
 
@@ -138,7 +138,7 @@ def test_lines_without_end() -> None:
     first, second = rows(f"http://h/{endless}\thttp://m/\n out=a\n# {endless}\nhttp://h/b\n out={endless}\n")
     assert first.source.startswith(f"(longer than {LINE_LIMIT_BYTES} bytes) http://h/xxx")
     assert first.request == Request(name="a")
-    assert second == Row(source="http://h/b", origin=Origin.URL, where="list:4")
+    assert second == Row(source="http://h/b", what=Url("http://h/b"), where="list:4")
 
 
 def test_headers_without_end() -> None:
@@ -226,7 +226,7 @@ def test_the_flag_makes_every_list_an_aria2_list(name: str, tmp_path: Path) -> N
     (row,) = read(settings(path), io.BytesIO(), tally)
     assert row == Row(
         source="http://a/x",
-        origin=Origin.URL,
+        what=Url("http://a/x"),
         where=f"{path}:1",
         request=Request(mirrors=("http://b/x",), name="y"),
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from downloader.config.settings import Output, Settings, Source
 from downloader.errors import SourceError
-from downloader.model.items import Origin, Row
+from downloader.model.items import File, Row
 from downloader.sources import Tally, check, folder, read
 
 
@@ -60,7 +60,9 @@ def test_a_row_tells_its_place(tmp_path: Path) -> None:
     """The source is the path as named, `inside` the part below the folder, both with `/`."""
     make(tmp_path, "in/d/a.jpg")
     (row,) = folder.walk(f"{tmp_path}/in//", output="nowhere", all_files=False, tally=Tally())
-    assert row == Row(source=f"{tmp_path}/in/d/a.jpg", origin=Origin.FILE, inside="d/a.jpg", where=f"{tmp_path}/in//")
+    assert row == Row(
+        source=f"{tmp_path}/in/d/a.jpg", what=File(f"{tmp_path}/in/d/a.jpg"), inside="d/a.jpg", where=f"{tmp_path}/in//"
+    )
 
 
 def test_the_order_is_that_of_names(tmp_path: Path) -> None:

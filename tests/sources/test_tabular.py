@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from downloader.config.load import load
 from downloader.config.settings import Settings, Source
 from downloader.errors import ConfigError, SourceError
-from downloader.model.items import Origin, Request, Row
+from downloader.model.items import Invalid, Request, Row, Url
 from downloader.sources import check, read
 from downloader.sources.tabular import RECORD_LIMIT_BYTES, Columns, read_csv, read_jsonl
 
@@ -52,7 +52,7 @@ def settings(*arguments: object, source: Source | None = None) -> Settings:
 
 
 def faults(rows: list[Row]) -> list[str | None]:
-    return [row.request.fault if row.request else None for row in rows]
+    return [row.what.reason if isinstance(row.what, Invalid) else None for row in rows]
 
 
 def written(rows: list[list[str]], delimiter: str) -> bytes:
@@ -66,7 +66,7 @@ def written(rows: list[list[str]], delimiter: str) -> bytes:
 
 EXPECTED = Row(
     source="http://h/a.jpg",
-    origin=Origin.URL,
+    what=Url("http://h/a.jpg"),
     where="list:2",
     columns={"caption": "a cat, asleep", "licence": "CC0"},
     request=Request(name="cats/../tom.jpg", checksum="md5:00"),
@@ -206,7 +206,7 @@ def test_a_bad_csv_row_fails_alone(line: str, source: str, fault: str) -> None:
     bad, good = csv_rows(f"url,x\n{line}\nhttp://h/b,\n", Columns(url="url", kept=("x",)))
     assert bad.source == source
     assert (faults([bad])[0] or "").startswith(fault)
-    assert good == Row(source="http://h/b", origin=Origin.URL, where=good.where, columns={"x": ""})
+    assert good == Row(source="http://h/b", what=Url("http://h/b"), where=good.where, columns={"x": ""})
     assert good.where == f"list:{3 + line.count(chr(10))}"
 
 

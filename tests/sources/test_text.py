@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from downloader.config.settings import Mode, Settings, Source
 from downloader.errors import SourceError
-from downloader.model.items import Origin, Row
+from downloader.model.items import File, Row, Url
 from downloader.sources import check, read
 from downloader.sources.text import LINE_LIMIT_BYTES, read_stream
 
@@ -36,9 +36,9 @@ def test_one_url_a_line_commas_and_all() -> None:
     """A list is read by lines, never as a table: commas, quotes and tabs belong to the URL."""
     data = b'http://h/a,b.jpg\nhttp://h/"c".jpg,1\r\nhttp://h/d\te.jpg'
     assert rows(data) == [
-        Row(source="http://h/a,b.jpg", origin=Origin.URL, where="list:1"),
-        Row(source='http://h/"c".jpg,1', origin=Origin.URL, where="list:2"),
-        Row(source="http://h/d\te.jpg", origin=Origin.URL, where="list:3"),
+        Row(source="http://h/a,b.jpg", what=Url("http://h/a,b.jpg"), where="list:1"),
+        Row(source='http://h/"c".jpg,1', what=Url('http://h/"c".jpg,1'), where="list:2"),
+        Row(source="http://h/d\te.jpg", what=Url("http://h/d\te.jpg"), where="list:3"),
     ]
 
 
@@ -129,7 +129,7 @@ def test_reading_is_lazy() -> None:
     with os.fdopen(read_end, "rb") as stream, os.fdopen(write_end, "wb", buffering=0) as writer:
         got: Iterator[Row] = read(settings("-"), stream)
         writer.write(b"http://h/a\n")
-        assert next(got) == Row(source="http://h/a", origin=Origin.URL, where="stdin:1")
+        assert next(got) == Row(source="http://h/a", what=Url("http://h/a"), where="stdin:1")
         writer.write(b"http://h/b\n")
         assert next(got).where == "stdin:2"
 
@@ -149,10 +149,10 @@ def test_sources_are_chained_in_order(tmp_path: Path) -> None:
     mix = settings("HTTPS://h/0", urls, image, "-")
     check(mix)
     assert list(read(mix, io.BytesIO(b"http://h/2\n"))) == [
-        Row(source="HTTPS://h/0", origin=Origin.URL, where="argument 1"),
-        Row(source="http://h/1", origin=Origin.URL, where=f"{urls}:1"),
-        Row(source=str(image), origin=Origin.FILE, where="argument 3"),
-        Row(source="http://h/2", origin=Origin.URL, where="stdin:1"),
+        Row(source="HTTPS://h/0", what=Url("HTTPS://h/0"), where="argument 1"),
+        Row(source="http://h/1", what=Url("http://h/1"), where=f"{urls}:1"),
+        Row(source=str(image), what=File(str(image)), where="argument 3"),
+        Row(source="http://h/2", what=Url("http://h/2"), where="stdin:1"),
     ]
 
 

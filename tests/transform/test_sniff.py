@@ -12,7 +12,7 @@ from downloader.transform import sniff
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
 def test_formats_that_are_read_are_known_by_magic(name: str) -> None:
     """Pitfall 31: the content names the format, no file name is asked."""
-    assert sniff.identify(saved(corners(), name)) == sniff.Known(name.lower())
+    assert sniff.identify(saved(corners(), name)) == sniff.PreviousResult(name.lower())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_everything_else_is_refused_by_name(data: bytes, kind: FailureKind, labe
 def test_heic_and_avif_share_a_container(major: bytes, others: tuple[bytes, ...], name: str) -> None:
     """Pitfall 33: the brands tell HEIC from AVIF."""
     body = b"ftyp" + major + b"\x00\x00\x00\x00" + b"".join(others)
-    assert sniff.identify((len(body) + 4).to_bytes(4, "big") + body) == sniff.Known(name)
+    assert sniff.identify((len(body) + 4).to_bytes(4, "big") + body) == sniff.PreviousResult(name)
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
@@ -101,7 +101,7 @@ def test_declared_sides_are_those_of_the_image(name: str, options: dict[str, boo
 def test_any_bytes_get_an_answer(data: bytes) -> None:
     """Sniffing never raises, and never loops."""
     found = sniff.identify(data)
-    if isinstance(found, sniff.Known):
+    if isinstance(found, sniff.PreviousResult):
         assert found.format in (*sniff.FORMATS, "heif")
     for name in (*sniff.FORMATS, "heif"):
         assert sniff.ends_early(name, data) in {True, False}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.meters import Meter
+from downloader.telemetry.meters import Meter
 
 BOUND = 2 ** (1 / 16) - 1
 seconds = st.floats(1e-5, 10_000)

@@ -19,11 +19,11 @@ from downloader.model.items import (
     Fact,
     Failed,
     Fetched,
+    File,
     Item,
-    Known,
-    Origin,
     Part,
     Partial,
+    PreviousResult,
     Requeued,
     Row,
     Skipped,
@@ -33,7 +33,7 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.states import LIVE, TERMINAL, TRANSITIONS, State
-from downloader.sinks.layout import clashes
+from downloader.naming.layout import clashes
 
 PATHS: dict[State, tuple[type[Fact], ...]] = {
     State.PENDING: (),
@@ -166,7 +166,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert self.journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo) == done
         for item in live_in(self.journal):
             known = self.items.setdefault(item.key, item)
-            assert (known.id, known.source, known.claim) == (item.id, item.source, item.claim), "an item has changed"
+            assert (known.id, known.source, known.name) == (item.id, item.source, item.name), "an item has changed"
 
     @precondition(lambda self: self.items)
     @rule(data=st.data())
@@ -233,7 +233,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_two_names_clash(self) -> None:
-        assert not any(clashes(a.claim, b.claim) for a, b in combinations(self.items.values(), 2))
+        assert not any(clashes(a.name, b.name) for a, b in combinations(self.items.values(), 2))
 
 
 TestJournalMachine = JournalMachine.TestCase
@@ -246,17 +246,17 @@ def test_names_stay_when_the_list_is_reordered(tmp_path: Path) -> None:
     """A source planned before keeps its output name, whatever stands before it now; its item counts as renewed."""
     sources = ["https://a/cat.jpg", "https://b/CAT.jpg", "https://c/cat.jpg"]
     with closing(Journal(tmp_path / "journal")) as journal:
-        first = {item.key: item.claim for item in plan(journal, *sources)}
+        first = {item.key: item.name for item in plan(journal, *sources)}
         items = plan(journal, "https://d/cat.jpg", *reversed(sources))
-        assert {item.key: item.claim for item in items if item.renewed} == first
+        assert {item.key: item.name for item in items if item.renewed} == first
         assert [item.source for item in items if not item.renewed] == ["https://d/cat.jpg"]
-        assert len({item.claim.stem.casefold() for item in items}) == 4
+        assert len({item.name.stem.casefold() for item in items}) == 4
 
 
 def test_the_first_of_a_list_gets_the_plain_name(tmp_path: Path) -> None:
     """Names are claimed in the order of the rows: the first is as wished, later ones that fold alike give way."""
     with closing(Journal(tmp_path / "journal")) as journal:
-        stems = [item.claim.stem for item in plan(journal, "https://a/Cat", "https://b/cat", "https://c/dog")]
+        stems = [item.name.stem for item in plan(journal, "https://a/Cat", "https://b/cat", "https://c/dog")]
     assert (stems[0], stems[2]) == ("Cat", "dog")
     assert stems[1].startswith("cat-")
 
@@ -283,11 +283,11 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         assert journal.plan_rows([url_row("https://h/a")], 0, names) == 1
         assert journal.live(0, 10) == []
         (again,) = plan(journal, "https://h/a", redo="always")
-        assert (again.id, again.claim) == (item.id, item.claim)
+        assert (again.id, again.name) == (item.id, item.name)
         (record,) = journal.records()
         assert (record["state"], record["sha256"], record["attempts"]) == ("pending", None, 0)
         assert [output["path"] for output in record["outputs"]] == ["a.png"]
-        assert again.known == Known(validator=Validator(), sha256=None, outputs=(("a.png", 7),))
+        assert again.previous == PreviousResult(validator=Validator(), sha256=None, outputs=(("a.png", 7),))
 
 
 def test_live_goes_on_behind_a_turn_and_stops_at_a_limit(tmp_path: Path) -> None:
@@ -339,10 +339,10 @@ def test_a_fetched_item_comes_back_with_what_is_known_of_its_bytes(tmp_path: Pat
         ((_, live),) = journal.live(0, 10)
         for found in (live, *journal.fetched()):
             assert isinstance(found, Fetched)
-            assert {**_fields(found), "item": found.item.id, "timings_s": 0} == {
+            assert {**_fields(found), "item": found.item.id, "spans": 0} == {
                 **_fields(fact),
                 "item": item.id,
-                "timings_s": 0,
+                "spans": 0,
             }
 
 
@@ -377,7 +377,7 @@ def test_records_tell_everything_about_each_item(tmp_path: Path) -> None:
             {"variant": None, "path": "a.png", "format": "PNG", "width": 4, "height": 3, "bytes": 7, "sha256": "ef"}
         ],
         "warnings": ["icc_ignored"],
-        "timings_s": {"download": 0.25, "decode": 0.5, "write": 0.125},
+        "timings_s": {"body": 0.25, "decode": 0.5, "write": 0.125},
         "columns": {"label": "cat"},
     }
     assert (failed["state"], failed["stage"], failed["kind"], failed["message"], failed["http_status"]) == (
@@ -424,7 +424,7 @@ def test_file_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     source = "/pictures/caf\udce9.jpg"
     with closing(Journal(tmp_path / "journal")) as journal:
         journal.begin_plan()
-        row = Row(source=source, origin=Origin.FILE, inside="caf\udce9.jpg")
+        row = Row(source=source, what=File(source), inside="caf\udce9.jpg")
         journal.plan_rows([row], 0, lambda *_: names(url_row("x"), 0, make_key(row, 0).hex()))
         (item,) = live_in(journal)
         assert isinstance(item, Item)
@@ -513,7 +513,7 @@ def test_a_reopened_item_knows_what_is_stored_of_it(tmp_path: Path) -> None:
         journal.record([fetched, a_fact(Transformed, item), a_fact(Stored, item)])
         before = list(journal.records())
         (again,) = plan(journal, "https://h/a", redo="changed")
-        assert again.known == Known(validator=fetched.validator, sha256="cd", outputs=(("a.png", 7),))
+        assert again.previous == PreviousResult(validator=fetched.validator, sha256="cd", outputs=(("a.png", 7),))
         journal.record([Unchanged(item=again, attempts=2, http_status=200)])
         assert list(journal.records()) == before
 
@@ -530,10 +530,10 @@ def test_a_new_name_is_one_that_nobody_owns(tmp_path: Path) -> None:
     """A name the server gives is claimed like any other: never another item's, and the item's own without end."""
     with closing(Journal(tmp_path / "journal")) as journal:
         first, second = plan(journal, "https://h/a", "https://h/b")
-        assert journal.rename(first, names(url_row("x/new"), 0, first.key)).claim.stem == "new"
-        assert journal.rename(first, names(url_row("x/new"), 0, first.key)).claim.stem == "new"
-        assert journal.rename(second, names(url_row("x/NEW"), 0, second.key)).claim.stem == f"NEW-{second.key[:8]}"
-        assert [item.claim.stem for item in live_in(journal)] == ["new", f"NEW-{second.key[:8]}"]
+        assert journal.rename(first, names(url_row("x/new"), 0, first.key)).name.stem == "new"
+        assert journal.rename(first, names(url_row("x/new"), 0, first.key)).name.stem == "new"
+        assert journal.rename(second, names(url_row("x/NEW"), 0, second.key)).name.stem == f"NEW-{second.key[:8]}"
+        assert [item.name.stem for item in live_in(journal)] == ["new", f"NEW-{second.key[:8]}"]
 
 
 def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.pace import FIRST, MOST, Pace, Totals
+from downloader.scheduling.limiter import FIRST, MOST, ConcurrencyLimiter, Totals
 
 KIBI = 1024
 counts = st.integers(0, 10_000)
 
 
-def paced(windows: int, rate: Callable[[int], float], **shares: float) -> tuple[Pace, list[int]]:
+def paced(windows: int, rate: Callable[[int], float], **shares: float) -> tuple[ConcurrencyLimiter, list[int]]:
     """A pace over windows of a second, in which a limit brings `rate(limit)` items of 100 KiB; its limits."""
-    pace, now_s, limits = Pace(0.0), 0.0, [FIRST]
+    pace, now_s, limits = ConcurrencyLimiter(0.0), 0.0, [FIRST]
     items = troubles = waited_s = 0.0
     for window in range(1, windows + 1):
         now_s += 1.0
@@ -38,7 +38,7 @@ def paced(windows: int, rate: Callable[[int], float], **shares: float) -> tuple[
 )
 def test_the_limit_has_bounds(looks: list[Totals]) -> None:
     """Law: whatever is counted, also nonsense, there are at least 2 and at most 64 at a time."""
-    pace = Pace(0.0)
+    pace = ConcurrencyLimiter(0.0)
     for second, totals in enumerate(looks, 1):
         assert 2 <= pace.look(float(second), totals) <= MOST
 

@@ -33,7 +33,7 @@ def open_local(item: Item) -> Fetched | Unchanged | Failed:
     if not stat.S_ISREG(status.st_mode):
         return _failed(item, FailureKind.NOT_FOUND, "not a regular file")
     version = Validator(etag=f'"{status.st_size:x}-{status.st_mtime_ns:x}"')
-    if item.known and item.known.validator == version:
+    if item.previous and item.previous.validator == version:
         return Unchanged(item=item)
     return Fetched(item=item, path=item.source, bytes=status.st_size, staged=False, attempts=1, validator=version)
 

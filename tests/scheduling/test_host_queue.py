@@ -3,7 +3,7 @@ from collections import Counter, deque
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from downloader.download.agenda import Agenda, Wait
+from downloader.scheduling.host_queue import HostQueue, Wait
 
 HOSTS = ["a", "b", "c", ""]
 Steps = list[tuple[str, str, float]]
@@ -21,7 +21,7 @@ class Simulation:
     """An agenda driven by a clock that only moves when told to; every take is checked against the rules."""
 
     def __init__(self, per_host: int, delay_s: float) -> None:
-        self.agenda: Agenda[int] = Agenda(per_host, delay_s)
+        self.agenda: HostQueue[int] = HostQueue(per_host, delay_s)
         self.per_host, self.delay_s = per_host, delay_s
         self.now_s = 0.0
         self.added = 0
@@ -103,7 +103,7 @@ def test_the_limits_hold_and_nothing_is_lost(per_host: int, delay_s: float, todo
 @given(st.integers(1, 8))
 def test_a_long_host_does_not_starve_those_behind_it(per_host: int) -> None:
     """10,000 items of one host stand before one item each of 100 hosts: these begin within two rounds."""
-    agenda: Agenda[int] = Agenda(per_host)
+    agenda: HostQueue[int] = HostQueue(per_host)
     for number in range(10_000):
         agenda.add("big", number, 0.0)
     for number in range(100):
@@ -117,7 +117,7 @@ def test_a_long_host_does_not_starve_those_behind_it(per_host: int) -> None:
 
 def test_hosts_take_turns_in_the_order_they_came() -> None:
     """Round robin over hosts; within one host, first come, first served."""
-    agenda: Agenda[int] = Agenda(per_host=10)
+    agenda: HostQueue[int] = HostQueue(per_host=10)
     for number, host in enumerate("aaabbc"):
         agenda.add(host, number, 0.0)
     order = [agenda.take(0.0) for _ in range(6)]
@@ -126,7 +126,7 @@ def test_hosts_take_turns_in_the_order_they_came() -> None:
 
 def test_take_says_how_long_to_wait() -> None:
     """The seconds until the first host may be asked; None where only `done` or `add` can change anything."""
-    agenda: Agenda[int] = Agenda(per_host=1, delay_s=4.0)
+    agenda: HostQueue[int] = HostQueue(per_host=1, delay_s=4.0)
     assert agenda.take(0.0) == Wait(None)
     for number in range(3):
         agenda.add("a", number, 0.0)
@@ -145,7 +145,7 @@ def test_take_says_how_long_to_wait() -> None:
 
 def test_a_full_host_waits_for_an_end() -> None:
     """With per_host under way nothing more is given out until one is done."""
-    agenda: Agenda[int] = Agenda(per_host=2)
+    agenda: HostQueue[int] = HostQueue(per_host=2)
     for number in range(3):
         agenda.add("a", number, 0.0)
     assert [agenda.take(0.0), agenda.take(0.0)] == [("a", 0), ("a", 1)]
@@ -154,7 +154,7 @@ def test_a_full_host_waits_for_an_end() -> None:
     assert agenda.take(100.0) == ("a", 2)
 
 
-def _can_take(agenda: Agenda[int], now_s: float) -> int:
+def _can_take(agenda: HostQueue[int], now_s: float) -> int:
     """How many of host "a" may be under way now; all are given back."""
     taken = 0
     while not isinstance(agenda.take(now_s), Wait):
@@ -167,7 +167,7 @@ def _can_take(agenda: Agenda[int], now_s: float) -> int:
 
 def test_a_lowered_host_gets_half_and_recovers_by_one_each_ten_seconds() -> None:
     """lower() halves, never below one; then one more every 10 s, up to per_host and no further."""
-    agenda: Agenda[int] = Agenda(per_host=8)
+    agenda: HostQueue[int] = HostQueue(per_host=8)
     for number in range(20):
         agenda.add("a", number, 0.0)
     assert _can_take(agenda, 0.0) == 8
@@ -184,7 +184,7 @@ def test_a_lowered_host_gets_half_and_recovers_by_one_each_ten_seconds() -> None
 @given(st.floats(0.01, 1000), st.floats(0, 1000))
 def test_what_is_to_be_tried_again_comes_back_when_its_time_has_come(after_s: float, now_s: float) -> None:
     """Not before its delay, at once after it, and before others of its host: it has waited already."""
-    agenda: Agenda[str] = Agenda(per_host=1)
+    agenda: HostQueue[str] = HostQueue(per_host=1)
     agenda.add("a", "failing", now_s)
     assert agenda.take(now_s) == ("a", "failing")
     agenda.again("a", "failing", now_s, after_s)
@@ -201,7 +201,7 @@ def test_what_is_to_be_tried_again_comes_back_when_its_time_has_come(after_s: fl
 
 def test_files_of_this_machine_have_no_limit() -> None:
     """The host "" knows neither per_host nor delay."""
-    agenda: Agenda[int] = Agenda(per_host=1, delay_s=5.0)
+    agenda: HostQueue[int] = HostQueue(per_host=1, delay_s=5.0)
     for number in range(50):
         agenda.add("", number, 0.0)
     assert [agenda.take(0.0) for _ in range(50)] == [("", number) for number in range(50)]
@@ -209,7 +209,7 @@ def test_files_of_this_machine_have_no_limit() -> None:
 
 def test_hosts_that_are_done_are_forgotten() -> None:
     """Memory does not grow with the hosts of a list."""
-    agenda: Agenda[int] = Agenda(per_host=2)
+    agenda: HostQueue[int] = HostQueue(per_host=2)
     for number in range(1000):
         agenda.add(f"h{number}", number, float(number))
         agenda.take(float(number))
@@ -219,7 +219,7 @@ def test_hosts_that_are_done_are_forgotten() -> None:
 
 def test_hosts_that_are_done_are_forgotten_with_a_delay_too() -> None:
     """The same with --host-delay: a host whose delay is over and that has nothing left takes no memory."""
-    agenda: Agenda[int] = Agenda(per_host=2, delay_s=1.0)
+    agenda: HostQueue[int] = HostQueue(per_host=2, delay_s=1.0)
     for number in range(1000):
         agenda.add(f"h{number}", number, float(number))
         agenda.take(float(number))

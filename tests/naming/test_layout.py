@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.model.items import Claim, Origin, Row
-from downloader.sinks.layout import (
+from downloader.model.items import File, OutputName, Row, Url
+from downloader.naming.layout import (
     SEGMENT_LIMIT_BYTES,
     STEM_EXTENSIONS,
     Template,
@@ -42,11 +42,11 @@ names = any_text | nasty_text | device_text
 
 
 def url(text: str) -> Row:
-    return Row(source=text, origin=Origin.URL)
+    return Row(source=text, what=Url(text))
 
 
 def file(inside: str) -> Row:
-    return Row(source=f"in/{inside}", origin=Origin.FILE, inside=inside)
+    return Row(source=f"in/{inside}", what=File(f"in/{inside}"), inside=inside)
 
 
 def named(row: Row, mode: str = "run", format: str = "jpeg", **more: object) -> str:  # noqa: A002
@@ -185,7 +185,7 @@ def test_files_keep_their_folders() -> None:
     assert named(file("a/b.c/d.png")) == "a/b.c/d.jpg"
     assert named(file("top.png")) == "top.jpg"
     assert named(file("nul/.x/a:b/..c.tif")) == "_nul/x/a_b/c.jpg"
-    assert named(Row(source="/data/in/a.png", origin=Origin.FILE)) == "a.jpg"
+    assert named(Row(source="/data/in/a.png", what=File("/data/in/a.png"))) == "a.jpg"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,9 @@ def test_files_keep_their_folders() -> None:
 )
 def test_same_format_foretells_the_extension_of_files(name: str, animated: str, expected: str | None) -> None:
     """With `--format same` a local file's name tells the extension of its output; a URL's name tells nothing."""
-    assert claim_for(file(name), mode="run", format="same", animated=animated) == Claim(stem="a", extension=expected)
+    assert claim_for(file(name), mode="run", format="same", animated=animated) == OutputName(
+        stem="a", extension=expected
+    )
     assert claim_for(url(f"http://h/{name}"), mode="run", format="same", animated=animated).extension is None
 
 
@@ -232,7 +234,7 @@ def test_a_lying_extension_marks_the_name() -> None:
 
 def test_variants_are_appended() -> None:
     """Several sizes of one item differ by the variant after the stem."""
-    claim = Claim(stem="d/a", extension="jpg")
+    claim = OutputName(stem="d/a", extension="jpg")
     assert output_path(claim, KEY, "thumb", "jpg") == "d/a-thumb.jpg"
     assert output_path(claim, KEY, None, "jpg") == "d/a.jpg"
 
@@ -240,19 +242,19 @@ def test_variants_are_appended() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
-        (Claim(stem="a", extension="jpg"), Claim(stem="A", extension="jpg"), True),
-        (Claim(stem="a", extension="JPG"), Claim(stem="a", extension="jpg"), True),
-        (Claim(stem="a", extension="jpg"), Claim(stem="a", extension="png"), False),
-        (Claim(stem="a", extension=None), Claim(stem="a", extension="png"), True),
-        (Claim(stem="a", extension=""), Claim(stem="a", extension="jpg"), False),
-        (Claim(stem="straße", extension="jpg"), Claim(stem="STRASSE", extension="jpg"), True),
-        (Claim(stem="é", extension="jpg"), Claim(stem="E\u0301", extension="jpg"), True),
-        (Claim(stem="a\u200db", extension="jpg"), Claim(stem="ab", extension="jpg"), True),
-        (Claim(stem="a", extension="jpg"), Claim(stem="b", extension="jpg"), False),
-        (Claim(stem="*/a", extension="jpg"), Claim(stem="a", extension="jpg"), True),
+        (OutputName(stem="a", extension="jpg"), OutputName(stem="A", extension="jpg"), True),
+        (OutputName(stem="a", extension="JPG"), OutputName(stem="a", extension="jpg"), True),
+        (OutputName(stem="a", extension="jpg"), OutputName(stem="a", extension="png"), False),
+        (OutputName(stem="a", extension=None), OutputName(stem="a", extension="png"), True),
+        (OutputName(stem="a", extension=""), OutputName(stem="a", extension="jpg"), False),
+        (OutputName(stem="straße", extension="jpg"), OutputName(stem="STRASSE", extension="jpg"), True),
+        (OutputName(stem="é", extension="jpg"), OutputName(stem="E\u0301", extension="jpg"), True),
+        (OutputName(stem="a\u200db", extension="jpg"), OutputName(stem="ab", extension="jpg"), True),
+        (OutputName(stem="a", extension="jpg"), OutputName(stem="b", extension="jpg"), False),
+        (OutputName(stem="*/a", extension="jpg"), OutputName(stem="a", extension="jpg"), True),
     ],
 )
-def test_clashes(a: Claim, b: Claim, expected: bool) -> None:
+def test_clashes(a: OutputName, b: OutputName, expected: bool) -> None:
     """Two claims clash where some file system would take their names for one."""
     assert clashes(a, b) is clashes(b, a) is expected
 
@@ -267,7 +269,7 @@ def test_fold_forgets_case_and_nothing_twice(text: str) -> None:
 
 def test_alternatives_go_on() -> None:
     """After a collision come 8 digits of the key, the key, and then numbers for ever."""
-    claim = Claim(stem="d/a", extension="jpg")
+    claim = OutputName(stem="d/a", extension="jpg")
     stems = [other.stem for other in islice(alternatives(claim, KEY), 5)]
     assert stems == ["d/a", "d/a-01234567", f"d/a-{KEY}", f"d/a-{KEY}-2", f"d/a-{KEY}-3"]
 
@@ -277,9 +279,9 @@ def key_of(number: int) -> str:
     return f"00000000{number:056x}"
 
 
-def plan(rows: list[Row], **settings: object) -> list[Claim]:
+def plan(rows: list[Row], **settings: object) -> list[OutputName]:
     """What the planner does: each row takes the first of its alternatives that clashes with none before."""
-    taken: list[Claim] = []
+    taken: list[OutputName] = []
     for number, row in enumerate(rows):
         claim = claim_for(row, index=number, key=key_of(number), **settings)
         for other in alternatives(claim, key_of(number)):
@@ -378,7 +380,7 @@ def test_templates_never_lead_out(text: str, name: str, value: str, is_file: boo
         return
     row = Row(
         source=name if is_file else f"http://{value}/{name}",
-        origin=Origin.FILE if is_file else Origin.URL,
+        what=File("x") if is_file else Url("x"),
         inside=name if is_file else None,
         columns={"x": value},
     )
@@ -407,7 +409,7 @@ def test_templates_never_lead_out(text: str, name: str, value: str, is_file: boo
 )
 def test_templates(text: str, expected: str) -> None:
     """Each field of a name template says what the manual says."""
-    row = Row(source="http://h.example/a/b/c.png", origin=Origin.URL, columns={"who": "/../me"})
+    row = Row(source="http://h.example/a/b/c.png", what=Url("http://h.example/a/b/c.png"), columns={"who": "/../me"})
     assert named(row, template=Template(text), index=7) == expected
 
 

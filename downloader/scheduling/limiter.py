@@ -40,7 +40,7 @@ class Totals:
     kept_back: int = 0
 
 
-class Pace:
+class ConcurrencyLimiter:
     """The limit on downloads at a time, and why it is what it is."""
 
     def __init__(self, now_s: float) -> None:

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from downloader.download.agenda import Agenda, Wait
-from downloader.download.job import Hold, Job, Later
-from downloader.model.items import Fetched, Item, Origin
+from downloader.download.job import Hold, Job, Reschedule
+from downloader.model.items import Fetched, Item, Url
 from downloader.model.urls import host_of
+from downloader.scheduling.host_queue import HostQueue, Wait
 from downloader.stop import Stop
 
 _WINDOW = 8192
@@ -34,7 +34,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Lease:
     """What a thread was given: give it back with `Feed.done` or `Feed.again`."""
 
     host: str
@@ -48,7 +48,7 @@ class Feed:
         self._plan = plan
         self._stop = stop
         self._changed = threading.Condition()
-        self._agenda: Agenda[Job] = Agenda(per_host, host_delay_s)
+        self._hosts_queue: HostQueue[Job] = HostQueue(per_host, host_delay_s)
         self._host_window = max(32, 4 * per_host)
         self._last_turn = 0
         self._passed_over: dict[str, int] = {}
@@ -75,21 +75,26 @@ class Feed:
             self._at_end = False
             self._changed.notify_all()
 
-    def take(self) -> Turn | None:
+    def take(self) -> Lease | None:
         """The next item, waiting for its turn if need be; None when there is none left or the run stops."""
         with self._changed:
             idle = False
             while not self._stop.asked.is_set():
-                if self._limit is not None and self._agenda.under_way >= self._limit:
+                if self._limit is not None and self._hosts_queue.under_way >= self._limit:
                     self.kept_back += 1
                     self._changed.wait(_RECHECK_S)
                     continue
                 self._read_ahead(further=idle)
-                found = self._agenda.take(time.monotonic())
+                found = self._hosts_queue.take(time.monotonic())
                 if not isinstance(found, Wait):
                     self._catch_up(found[0])
-                    return Turn(host=found[0], job=found[1])
-                if self._read_all and not self._passed_over and not self._agenda.size and not self._agenda.under_way:
+                    return Lease(host=found[0], job=found[1])
+                if (
+                    self._read_all
+                    and not self._passed_over
+                    and not self._hosts_queue.size
+                    and not self._hosts_queue.under_way
+                ):
                     self._changed.notify_all()
                     return None
                 self._changed.wait(_RECHECK_S if found.seconds is None else min(found.seconds, _RECHECK_S))
@@ -102,19 +107,19 @@ class Feed:
             self._limit = limit
             self._changed.notify_all()
 
-    def done(self, turn: Turn) -> None:
+    def done(self, turn: Lease) -> None:
         """The item of this turn has its fact."""
         with self._changed:
-            self._agenda.done(turn.host, time.monotonic())
+            self._hosts_queue.done(turn.host, time.monotonic())
             self._changed.notify()
 
-    def again(self, turn: Turn, later: Later) -> None:
+    def again(self, turn: Lease, later: Reschedule) -> None:
         """The item of this turn is to be taken up again after a while; no thread waits for it."""
         with self._changed:
             now_s = time.monotonic()
             for job in later.jobs:
-                self._agenda.again(turn.host, job, now_s, later.delay_s)
-            self._agenda.done(turn.host, now_s)
+                self._hosts_queue.again(turn.host, job, now_s, later.delay_s)
+            self._hosts_queue.done(turn.host, now_s)
             self._changed.notify_all()
 
     def hold(self, host: str, hold: Hold) -> None:
@@ -127,8 +132,8 @@ class Feed:
             if hold.shut:
                 self._shut[host] = (now_s + hold.seconds, hold)
             else:
-                self._agenda.lower(host, now_s)
-                self._agenda.pause(host, now_s, hold.seconds)
+                self._hosts_queue.lower(host, now_s)
+                self._hosts_queue.pause(host, now_s, hold.seconds)
 
     def shut(self, host: str) -> Hold | None:
         """What a host that is not to be asked has said."""
@@ -139,7 +144,7 @@ class Feed:
 
     def _read_ahead(self, *, further: bool) -> None:
         """Fill the window; `further` beyond its size where everything in it has to wait."""
-        while not self._at_end and (further or self._agenda.size < _WINDOW):
+        while not self._at_end and (further or self._hosts_queue.size < _WINDOW):
             further = False
             planned = self._planned  # before reading: the last rows are committed before it is set
             rows = self._plan.after(self._last_turn, _READ)
@@ -152,21 +157,21 @@ class Feed:
 
     def _admit(self, turn: int, work: Item | Fetched) -> None:
         item = work.item if isinstance(work, Fetched) else work
-        host = host_of(item.source) if item.origin is Origin.URL else ""
+        host = host_of(item.what.url) if isinstance(item.what, Url) else ""
         if host and host in self._passed_over:
             return
-        if host and self._agenda.waiting(host) >= self._host_window:
+        if host and self._hosts_queue.waiting(host) >= self._host_window:
             self._passed_over[host] = turn
             return
-        self._agenda.add(host, Job(work=work), time.monotonic())
+        self._hosts_queue.add(host, Job(work=work), time.monotonic())
 
     def _catch_up(self, host: str) -> None:
         """Read the rows of this host that were passed over, once few of them are left."""
-        if host not in self._passed_over or self._agenda.waiting(host) > self._host_window // 2:
+        if host not in self._passed_over or self._hosts_queue.waiting(host) > self._host_window // 2:
             return
         rows = self._plan.of_host(host, self._passed_over[host], self._last_turn, self._host_window)
         for turn, work in rows:
-            self._agenda.add(host, Job(work=work), time.monotonic())
+            self._hosts_queue.add(host, Job(work=work), time.monotonic())
             self._passed_over[host] = turn + 1
         if len(rows) < self._host_window:
             del self._passed_over[host]

@@ -1,6 +1,6 @@
 """Decides the output name of every item. Pure: the same rows in the same order always get the same names.
 
-    claim_for(row)              the name an item asks for, as a `Claim`
+    claim_for(row)              the name an item asks for, as a `OutputName`
     alternatives(claim, key)    the names it asks for next, should another item own that one
     clashes(a, b), fold(stem)   whether two claims could name one file, on any file system
     output_path(claim, ...)     the path of one finished file, relative to the output folder
@@ -9,9 +9,9 @@
 Names come from strangers: URLs, file names, table cells. Every segment of a path goes through `safe_segment`, which
 applies the rules of POSIX and of Windows on every platform, so an output folder can be copied anywhere.
 
-A `Claim` owns `{stem}.{extension}`, or the stem with every extension where only the decoder can tell the extension. An
+An `OutputName` owns `{stem}.{extension}`, or the stem with every extension where only the decoder can tell it. An
 empty extension is none at all (`fetch` keeps the name `README` as it is), and such a stem has no dot in its last
-segment: the extension always follows the last dot, so two claims can name the same file only if they clash. A template
+segment: the extension always follows the last dot, so two names can mean the same file only if they clash. A template
 may ask for a folder per variant; the stem then holds the segment `*`, which no safe name can contain, in its place.
 """
 
@@ -24,7 +24,7 @@ from unicodedata import category, normalize
 from urllib.parse import unquote
 
 from downloader.config.settings import Format, Mode
-from downloader.model.items import Claim, Origin, Row
+from downloader.model.items import File, FileSpan, OutputName, Row
 
 SEGMENT_LIMIT_BYTES: Final = 150
 """The longest segment of a stem. Of the 255 bytes a name may have on ext4, APFS and NTFS, 105 stay free: 65 for `-` and
@@ -109,28 +109,28 @@ def fold(stem: str) -> str:
     return normalize("NFC", "".join(char for char in folded if category(char) != "Cf"))
 
 
-def clashes(a: Claim, b: Claim) -> bool:
+def clashes(a: OutputName, b: OutputName) -> bool:
     """Whether the two claims could name one file, on a file system that ignores case as well."""
     if fold(a.stem) != fold(b.stem):
         return False
     return a.extension is None or b.extension is None or fold(a.extension) == fold(b.extension)
 
 
-def alternatives(claim: Claim, key: str) -> Iterator[Claim]:
+def alternatives(claim: OutputName, key: str) -> Iterator[OutputName]:
     """What to try in turn when names collide: the claim itself, then with 8 digits of the key, then with all of it.
 
     Goes on with numbers for ever, because a hostile list can name files after the keys of its other rows.
     """
     yield claim
-    yield Claim(stem=f"{claim.stem}-{key[:8]}", extension=claim.extension)
-    yield Claim(stem=f"{claim.stem}-{key}", extension=claim.extension)
+    yield OutputName(stem=f"{claim.stem}-{key[:8]}", extension=claim.extension)
+    yield OutputName(stem=f"{claim.stem}-{key}", extension=claim.extension)
     number = 2
     while True:
-        yield Claim(stem=f"{claim.stem}-{key}-{number}", extension=claim.extension)
+        yield OutputName(stem=f"{claim.stem}-{key}-{number}", extension=claim.extension)
         number += 1
 
 
-def output_path(claim: Claim, key: str, variant: str | None, extension: str) -> str:
+def output_path(claim: OutputName, key: str, variant: str | None, extension: str) -> str:
     """Where a finished file goes, relative to the output folder: `{stem}.{ext}`, or `{stem}-{variant}.{ext}`.
 
     `extension` is the encoder's. Where the claim foretold another one (a PNG named `.jpg`), the name gets `-{key[:8]}`,
@@ -146,7 +146,7 @@ def output_path(claim: Claim, key: str, variant: str | None, extension: str) -> 
     return f"{stem}.{extension}" if extension else stem
 
 
-def original_path(claim: Claim, extension: str) -> str:
+def original_path(claim: OutputName, extension: str) -> str:
     """Where the original of an item goes, relative to the output folder: `originals/{stem}.{extension}`.
 
     Nobody else's file: where originals are kept, an item owns its stem with every extension, and no stem of an item
@@ -165,7 +165,7 @@ def claim_for(
     index: int = 0,
     key: str = "",
     keep_originals: bool = False,
-) -> Claim:
+) -> OutputName:
     """The name an item asks for.
 
     By default the last part of the URL's path (its host where there is no path; the query never counts), or the place
@@ -190,8 +190,8 @@ def claim_for(
     elif "/" in (row.inside or (row.request and row.request.name) or "").replace("\\", "/"):
         stem = "/".join((*_safe_parent(row), stem))
     if keep_originals:
-        return Claim(stem=_beside_originals(stem), extension=None)
-    return Claim(stem=stem, extension=extension)
+        return OutputName(stem=_beside_originals(stem), extension=None)
+    return OutputName(stem=stem, extension=extension)
 
 
 def _beside_originals(stem: str) -> str:
@@ -220,7 +220,7 @@ def _image_stem(name: str) -> tuple[str, str]:
 
 def _foretold(row: Row, ending: str, animated: str) -> str | None:
     """The extension `--format same` will give a file, by its name; None where only the decoder can tell."""
-    if row.origin is Origin.URL or (ending == "gif" and animated == "all"):
+    if not isinstance(row.what, File | FileSpan) or (ending == "gif" and animated == "all"):
         return None
     return _SAME_EXTENSIONS.get(ending)
 
@@ -229,7 +229,7 @@ def _last_name(row: Row) -> str:
     """The raw name of a row: anything at all may be in it."""
     if row.request and row.request.name:
         return row.request.name.replace("\\", "/").rpartition("/")[2]
-    if row.origin is Origin.FILE:
+    if isinstance(row.what, File | FileSpan):
         return (row.inside or row.source).rpartition("/")[2]
     authority, path = _url_parts(row.source)
     name = path.rstrip("/").rpartition("/")[2]
@@ -241,7 +241,7 @@ def _safe_parent(row: Row) -> list[str]:
     """The folders of a row, each made safe: those below the folder named as source, or those of the URL's path."""
     if row.request and row.request.name:
         names = row.request.name.replace("\\", "/").split("/")[:-1]
-    elif row.origin is Origin.FILE:
+    elif isinstance(row.what, File | FileSpan):
         names = (row.inside or "").split("/")[:-1]
     else:
         names = [unquote(name) for name in _url_parts(row.source)[1].rstrip("/").split("/")[:-1]]
@@ -319,7 +319,7 @@ class Template:
 
     def render(self, row: Row, *, stem: str, index: int, key: str) -> str:
         """The stem of a claim: a relative path, every segment safe (or `*`, the place of the variant's folder)."""
-        host = _LOCAL_HOST if row.origin is Origin.FILE else _host(_url_parts(row.source)[0])
+        host = _LOCAL_HOST if isinstance(row.what, File | FileSpan) else _host(_url_parts(row.source)[0])
         parent = _safe_parent(row)
         values: dict[str, str | int] = {
             "stem": stem,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.errors import IllegalTransition
-from downloader.model.items import Fact, Fetched, Reopened, Requeued
+from downloader.model.items import Fact, Fetched, RecheckRequested, Requeued
 from downloader.model.states import LIVE, TERMINAL, TRANSITIONS, State, advance, after_crash
 
 
@@ -44,7 +44,7 @@ def test_only_the_wish_to_do_it_again_leaves_a_terminal_state(kinds: list[type[F
             continue
         after = advance(state, kind)
         if state in TERMINAL:
-            assert kind in {Requeued, Reopened}
+            assert kind in {Requeued, RecheckRequested}
             assert after is State.PENDING
         state = after
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from downloader.model.failures import Stage
-from downloader.model.items import Fact, Failed, Fetched, Item, Origin, Skipped, Stored, Transformed, Unchanged
+from downloader.model.items import Fact, Failed, Fetched, Item, Skipped, Stored, Transformed, Unchanged, Url
 from downloader.sinks.files import FilesSink
 
 _BATCH = 256
@@ -58,7 +58,7 @@ class Tally:
         match fact:
             case Fetched():
                 self.fetched += 1
-                if fact.item.origin is Origin.URL:
+                if isinstance(fact.item.what, Url):
                     self.bytes_downloaded += fact.bytes
             case Transformed():
                 self.transformed += 1
@@ -76,7 +76,7 @@ class Tally:
                 self.ended_before_transform += fact.stage in _BEFORE_TRANSFORM
 
 
-class WriterStage:
+class Writer:
     """Stores what was made and records what was learned.
 
     `keep_bytes` is the `fetch` command: fetched bytes are the result. `record` makes facts durable.

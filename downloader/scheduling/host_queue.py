@@ -35,7 +35,7 @@ class Wait:
     seconds: float | None
 
 
-class Agenda(Generic[Work]):
+class HostQueue(Generic[Work]):
     """Items waiting for their turn, by host.
 
     `per_host` is how many of one host may be under way, `delay_s` the least time between two beginnings at one host.

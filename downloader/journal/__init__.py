@@ -23,17 +23,20 @@ from typing import Any, Literal
 from downloader.errors import JournalError
 from downloader.model.failures import FailureKind
 from downloader.model.items import (
-    Claim,
     Fact,
     Failed,
     Fetched,
+    File,
+    FileSpan,
+    Invalid,
     Item,
-    Known,
-    Origin,
+    Location,
     Output,
+    OutputName,
     Part,
     Partial,
-    Reopened,
+    PreviousResult,
+    RecheckRequested,
     Request,
     Requeued,
     Row,
@@ -42,12 +45,14 @@ from downloader.model.items import (
     Stored,
     Transformed,
     Unchanged,
+    Url,
     Validator,
 )
+from downloader.model.spans import Spans, seconds_by_phase
 from downloader.model.states import TERMINAL, State, advance
 from downloader.model.urls import host_of, masked
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FILE_NAME = "journal.sqlite3"
 
 _ITEMS = """
@@ -56,14 +61,15 @@ CREATE TABLE items (
     hash INTEGER NOT NULL,         -- the first 64 bits of the key: rows are found by it, as a small index is a fast one
     key BLOB NOT NULL,             -- sha256 of source and occurrence; no two rows have the same
     source TEXT NOT NULL,
-    origin TEXT NOT NULL,
+    what TEXT NOT NULL,            -- url, file, span (of a file) or invalid
+    detail TEXT,                   -- span: JSON array of path, offset, length; invalid: why
     host TEXT NOT NULL,            -- of a URL; empty for files
     fold TEXT NOT NULL,            -- claimed output name, folded for case-insensitive file systems
     stem TEXT NOT NULL,
     extension TEXT COLLATE NOCASE, -- NULL: the item owns the stem with every extension
     columns TEXT,                  -- JSON object
     request TEXT,                  -- JSON object: mirrors, headers, checksum
-    turn INTEGER NOT NULL,         -- place among all rows that were listed, in all runs; of the last time it was
+    sequence INTEGER NOT NULL,         -- place among all rows that were listed, in all runs; of the last time it was
     repeats INTEGER NOT NULL DEFAULT 0,  -- how often that run listed the same source again
     state TEXT NOT NULL,
     stage TEXT, kind TEXT, message TEXT,
@@ -80,7 +86,7 @@ CREATE TABLE items (
 _OPEN = "(state = 'pending' OR state = 'fetched' OR state = 'transformed')"
 """What has no outcome yet. In an index, `IN` with more than two values costs far more: SQLite would build a table of
 them for every row that is entered, a tenth of the time of planning."""
-_LIVE_INDEX = f"CREATE INDEX items_live ON items (turn) WHERE {_OPEN};"
+_LIVE_INDEX = f"CREATE INDEX items_live ON items (sequence) WHERE {_OPEN};"
 _INDEXES = f"""
 CREATE INDEX items_hash ON items (hash);
 CREATE INDEX items_fold ON items (fold);
@@ -92,9 +98,37 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE bodies (sha256 TEXT PRIMARY KEY, item INTEGER NOT NULL) WITHOUT ROWID;  -- whose bytes they were first
 {_ITEMS}{_INDEXES}
 """
-_HOST_INDEX = f"CREATE INDEX IF NOT EXISTS items_host ON items (host, turn) WHERE {_OPEN}"
+_HOST_INDEX = f"CREATE INDEX IF NOT EXISTS items_host ON items (host, sequence) WHERE {_OPEN}"
 """Made when it is first asked for: with many hosts it takes a third of the time of planning, and is needed rarely."""
 
+_ITEMS_3 = """
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY,
+    hash INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    source TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    host TEXT NOT NULL,
+    fold TEXT NOT NULL,
+    stem TEXT NOT NULL,
+    extension TEXT COLLATE NOCASE,
+    columns TEXT,
+    request TEXT,
+    turn INTEGER NOT NULL,
+    repeats INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL,
+    stage TEXT, kind TEXT, message TEXT,
+    http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
+    final_url TEXT, media_type TEXT, bytes INTEGER, sha256 TEXT,
+    path TEXT, staged INTEGER,
+    width INTEGER, height INTEGER,
+    bytes_written INTEGER NOT NULL DEFAULT 0,
+    outputs TEXT, warnings TEXT, timings TEXT,
+    part TEXT,
+    version TEXT
+);
+"""
+"""The table of version 3, for the migration to it."""
 _MIGRATIONS = {
     1: """
 CREATE TABLE bodies (sha256 TEXT PRIMARY KEY, item INTEGER NOT NULL) WITHOUT ROWID;
@@ -105,29 +139,44 @@ CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
     2: f"""
 DROP INDEX items_fold; DROP INDEX items_live; DROP INDEX items_host; DROP INDEX items_part;
 ALTER TABLE items RENAME TO old;
-{_ITEMS}
+{_ITEMS_3}
 INSERT INTO items SELECT id, hash_of(key), key, source, origin, host, fold, stem, extension, columns, request, id,
     repeats, state, stage, kind, message, http_status, attempts, final_url, media_type, bytes, sha256, path, staged,
     width, height, bytes_written, outputs, warnings, timings, part, version FROM old;
 DROP TABLE old;
 INSERT OR REPLACE INTO meta SELECT 'turn', coalesce(max(id), 0) FROM items;
-{_INDEXES}
+CREATE INDEX items_hash ON items (hash);
+CREATE INDEX items_fold ON items (fold);
+CREATE INDEX items_live ON items (turn) WHERE {_OPEN};
+CREATE INDEX items_part ON items (id) WHERE part IS NOT NULL;
 """,  # noqa: S608 - constants
-    3: f"DROP INDEX items_live; DROP INDEX IF EXISTS items_host; {_LIVE_INDEX}",
+    3: f"""
+DROP INDEX items_live; DROP INDEX IF EXISTS items_host; CREATE INDEX items_live ON items (turn) WHERE {_OPEN};
+""",
+    4: """
+ALTER TABLE items RENAME COLUMN origin TO what;
+ALTER TABLE items RENAME COLUMN turn TO sequence;
+ALTER TABLE items ADD COLUMN detail TEXT;
+UPDATE items SET what = 'invalid', detail = json_extract(request, '$.fault')
+    WHERE json_extract(request, '$.fault') IS NOT NULL;
+UPDATE items SET request = json_remove(request, '$.fault') WHERE request IS NOT NULL;
+UPDATE meta SET name = 'sequence' WHERE name = 'turn';
+UPDATE meta SET name = 'first_sequence' WHERE name = 'first_turn';
+""",
 }
 """What brings a journal of an older version to the next one."""
 
 _INSERT = """
-INSERT INTO items (hash, key, source, origin, host, fold, stem, extension, columns, request, turn, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO items (hash, key, source, what, detail, host, fold, stem, extension, columns, request, sequence, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_URL, _FILE, _PENDING = str(Origin.URL), str(Origin.FILE), str(State.PENDING)
+_PENDING = str(State.PENDING)
 """As plain text: sqlite3 looks for an adapter for every value of a class of its own, which costs 1 us a value."""
 _HASH_BYTES = 8
 """Of a key; SQLite's integers hold eight. Rows with the same hash are told apart by their keys."""
 _SOME = 900
 """Values looked up by one statement; older SQLite takes 999."""
-_LISTED = "UPDATE items SET turn = ?, repeats = 0 WHERE id = ?"
+_LISTED = "UPDATE items SET sequence = ?, repeats = 0 WHERE id = ?"
 _FETCHED = """
 UPDATE items SET state = ?, path = ?, staged = ?, bytes = ?, sha256 = ?, media_type = ?, final_url = ?, http_status = ?,
     attempts = ?, timings = ?, version = ?, part = NULL WHERE id = ?
@@ -179,30 +228,32 @@ UPDATE items SET fold = ?, stem = ?, extension = ? WHERE id = ? AND state = 'pen
 """
 
 _LIVE_COLUMNS = (
-    "id, key, source, origin, stem, extension, state, path, bytes, staged, sha256, media_type, final_url, http_status,"
-    " attempts, request, part, version, outputs, turn"
+    "id, key, source, what, detail, stem, extension, state, path, bytes, staged, sha256, media_type, final_url,"
+    " http_status, attempts, request, part, version, outputs, sequence"
 )
+
+_LIVE_NAMES = tuple(_LIVE_COLUMNS.split(", "))
 
 _ALL_FETCHED = f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')"  # noqa: S608 - constant
 
 _LIVE = (
     f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_live"  # noqa: S608 - constant
-    f" WHERE {_OPEN} AND turn > ? ORDER BY turn LIMIT ?"
+    f" WHERE {_OPEN} AND sequence > ? ORDER BY sequence LIMIT ?"
 )
 _LIVE_OF_HOST = (
     f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_host"  # noqa: S608 - constant
-    f" WHERE {_OPEN} AND host = ? AND turn BETWEEN ? AND ?"
-    " ORDER BY turn LIMIT ?"
+    f" WHERE {_OPEN} AND host = ? AND sequence BETWEEN ? AND ?"
+    " ORDER BY sequence LIMIT ?"
 )
 
 Live = tuple[int, Item | Fetched]
-"""What has no outcome yet, with its turn: items are worked through in the order in which they were listed."""
+"""What has no outcome yet, with its sequence: items are worked through in the order in which they were listed."""
 Redo = Literal["never", "changed", "always"]
 """Of the rows that have their outcome: which are done again. `changed` are those that were stored, and may differ."""
 Wanted = Callable[[FailureKind, int | None], bool]
 """Whether an item that failed so, with this HTTP status, is to be done again."""
-Namer = Callable[[Row, int, str], Iterator[tuple[str, Claim]]]
-"""For a row, its index and its key: the names to try in turn, each with its folded form."""
+Namer = Callable[[Row, int, str], Iterator[tuple[str, OutputName]]]
+"""For a row, its index and its key: the names to try in sequence, each with its folded form."""
 
 
 def make_key(row: Row, occurrence: int) -> bytes:
@@ -243,9 +294,9 @@ class Journal:
         if not read_only:
             self._prepare(version)
         self._last_known_id = 0
-        self._turn = int(self.meta("turn") or 0)
+        self._sequence = int(self.meta("sequence") or 0)
         """Of the row that was listed last."""
-        self._first_turn = int(self.meta("first_turn") or 1)
+        self._first_sequence = int(self.meta("first_sequence") or 1)
         """Of the rows of this run, or of the last."""
         self._has_host_index = False
 
@@ -310,8 +361,8 @@ class Journal:
 
     def begin_plan(self) -> None:
         """Start a new plan: from here on only rows that `plan_rows` sees belong to this run."""
-        self._first_turn = self._turn + 1
-        self.set_meta("first_turn", str(self._first_turn))
+        self._first_sequence = self._sequence + 1
+        self.set_meta("first_sequence", str(self._first_sequence))
         self._last_known_id = self._query("SELECT coalesce(max(id), 0) FROM items")[0][0]
 
     def plan_rows(self, rows: Sequence[Row], first_index: int, names: Namer, *, redo: Redo = "never") -> int:
@@ -321,15 +372,15 @@ class Journal:
         listing of one source is an item of its own. Names are claimed in the order of the rows, whatever the timing.
         """
         with self._transaction() as db:
-            batch = _Batch(db, self._first_turn, self._turn, redo)
+            batch = _Batch(db, self._first_sequence, self._sequence, redo)
             done = batch.enter(rows, first_index, names)
-            self._remember_turn(db, batch.turn)
+            self._remember_sequence(db, batch.sequence)
         return done
 
-    def _remember_turn(self, db: sqlite3.Connection, turn: int) -> None:
+    def _remember_sequence(self, db: sqlite3.Connection, sequence: int) -> None:
         # Should the transaction fail after all, some turns are never used.
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('turn', ?)", (str(turn),))
-        self._turn = turn
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", (str(sequence),))
+        self._sequence = sequence
 
     def plan_again(self, wanted: Wanted, *, batch: int = 1000) -> Iterator[int]:
         """Enter into the plan what failed and is wanted again, and what has no outcome; the size of each batch.
@@ -341,16 +392,16 @@ class Journal:
             with self._transaction() as db:
                 rows = db.execute(_OPEN_OR_FAILED, (last_id, batch)).fetchall()
                 chosen = []
-                turn = self._turn
+                sequence = self._sequence
                 for item_id, state, kind, http_status in rows:
                     if state == State.FAILED:
                         if not wanted(FailureKind(kind), http_status):
                             continue
                         db.execute(_REQUEUE, (advance(State.FAILED, Requeued), item_id))
-                    turn += 1
-                    chosen.append((turn, item_id))
+                    sequence += 1
+                    chosen.append((sequence, item_id))
                 db.executemany(_LISTED, chosen)
-                self._remember_turn(db, turn)
+                self._remember_sequence(db, sequence)
             if not rows:
                 return
             last_id = rows[-1][0]
@@ -358,48 +409,48 @@ class Journal:
 
     # -- reading the plan --------------------------------------------------------------------------------------------
 
-    def live(self, after_turn: int, limit: int) -> list[Live]:
-        """The next items of this run without an outcome, in order, behind a turn; 0 is before all."""
-        rows = self._query(_LIVE, max(after_turn, self._first_turn - 1), limit)
+    def live(self, after_sequence: int, limit: int) -> list[Live]:
+        """The next items of this run without an outcome, in order, behind a sequence; 0 is before all."""
+        rows = self._query(_LIVE, max(after_sequence, self._first_sequence - 1), limit)
         return [(row[-1], self._live(row)) for row in rows]
 
-    def live_of_host(self, host: str, from_turn: int, to_turn: int, limit: int) -> list[Live]:
+    def live_of_host(self, host: str, from_sequence: int, to_sequence: int, limit: int) -> list[Live]:
         """The same of one host, from one turn of this run to another."""
         if not self._has_host_index:
             with self._transaction() as db:
                 db.execute(_HOST_INDEX)
             self._has_host_index = True
-        rows = self._query(_LIVE_OF_HOST, _storable(host), from_turn, to_turn, limit)
+        rows = self._query(_LIVE_OF_HOST, _storable(host), from_sequence, to_sequence, limit)
         return [(row[-1], self._live(row)) for row in rows]
 
     def _live(self, row: tuple[Any, ...]) -> Item | Fetched:
-        (item_id, key, source, origin, stem, extension, state, path, size, staged, digest, media_type, final_url) = row[
-            :13
-        ]
+        values = dict(zip(_LIVE_NAMES, row, strict=True))
+        source = _restored(values["source"])
         item = Item(
-            id=item_id,
-            key=key.hex(),
-            source=_restored(source),
-            origin=Origin(origin),
-            claim=Claim(stem=stem, extension=extension),
-            renewed=item_id <= self._last_known_id,
-            request=_request(row[15]),
-            part=_part(row[16]),
-            known=_known(row[17], digest, row[18]),
+            id=values["id"],
+            key=values["key"].hex(),
+            source=source,
+            what=_what(values["what"], values["detail"], source),
+            name=OutputName(stem=values["stem"], extension=values["extension"]),
+            renewed=values["id"] <= self._last_known_id,
+            request=_request(values["request"]),
+            part=_part(values["part"]),
+            previous=_previous(values["version"], values["sha256"], values["outputs"]),
         )
-        if state == State.PENDING:
+        if values["state"] == State.PENDING:
             return item
         return Fetched(
             item=item,
-            path=_restored(path),
-            bytes=size,
-            staged=bool(staged),
-            sha256=digest,
-            media_type=media_type,
-            final_url=final_url,
-            http_status=row[13],
-            attempts=row[14],
-            validator=_version(row[17]),
+            path=_restored(values["path"]),
+            bytes=values["bytes"],
+            staged=bool(values["staged"]),
+            offset=item.what.offset if isinstance(item.what, FileSpan) else 0,
+            sha256=values["sha256"],
+            media_type=values["media_type"],
+            final_url=values["final_url"],
+            http_status=values["http_status"],
+            attempts=values["attempts"],
+            validator=_version(values["version"]),
         )
 
     def fetched(self) -> Iterator[Fetched]:
@@ -407,13 +458,13 @@ class Journal:
         rows = self._query(_ALL_FETCHED)
         return (fetched for fetched in map(self._live, rows) if isinstance(fetched, Fetched))
 
-    def rename(self, item: Item, names: Iterator[tuple[str, Claim]]) -> Item:
+    def rename(self, item: Item, names: Iterator[tuple[str, OutputName]]) -> Item:
         """Give a pending item the first of `names` that nobody else owns; returns the item with its new claim."""
         with self._transaction() as db:
             for fold, claim in names:
                 values = (fold, claim.stem, claim.extension, item.id, fold, item.id, claim.extension, claim.extension)
                 if db.execute(_RENAME, values).rowcount == 1:
-                    return replace(item, claim=claim)
+                    return replace(item, name=claim)
         raise JournalError(f"{item.source}: no free output name")  # the last name tried holds the whole key
 
     def first_with(self, item: Item, sha256: str) -> str | None:
@@ -461,7 +512,7 @@ class Journal:
     def counts(self) -> "Counts":
         """How many items stand where, over all runs on this output."""
         rows = self._query(
-            "SELECT state, kind, count(*), total(CASE origin WHEN 'url' THEN bytes END), total(bytes_written)"
+            "SELECT state, kind, count(*), total(CASE what WHEN 'url' THEN bytes END), total(bytes_written)"
             " FROM items GROUP BY state, kind"
         )
         by_state = dict.fromkeys(State, 0)
@@ -482,8 +533,8 @@ class Journal:
     def unaccounted(self) -> int:
         """How many items of this plan have no outcome."""
         number: int = self._query(
-            f"SELECT count(*) FROM items INDEXED BY items_live WHERE {_OPEN} AND turn >= ?",  # noqa: S608 - constant
-            self._first_turn,
+            f"SELECT count(*) FROM items INDEXED BY items_live WHERE {_OPEN} AND sequence >= ?",  # noqa: S608 - constant
+            self._first_sequence,
         )[0][0]
         return number
 
@@ -492,16 +543,16 @@ class Journal:
 
         And how many are of that host. None where nothing failed.
         """
-        failed = "FROM items WHERE state = 'failed' AND turn >= ?"
-        total = self._query(f"SELECT count(*) {failed}", self._first_turn)[0][0]
+        failed = "FROM items WHERE state = 'failed' AND sequence >= ?"
+        total = self._query(f"SELECT count(*) {failed}", self._first_sequence)[0][0]
         if not total:
             return None
         kind = self._query(
-            f"SELECT kind, count(*) AS n {failed} GROUP BY kind ORDER BY n DESC LIMIT 1", self._first_turn
+            f"SELECT kind, count(*) AS n {failed} GROUP BY kind ORDER BY n DESC LIMIT 1", self._first_sequence
         )[0]
         host = self._query(
             f"SELECT host, count(*) AS n {failed} AND kind = ? GROUP BY host ORDER BY n DESC LIMIT 1",
-            self._first_turn,
+            self._first_sequence,
             kind[0],
         )[0]
         return (total, *kind, *host)
@@ -566,13 +617,13 @@ class _Batch:
 
     All rows are looked up together and written together. What happens in between happens here in the order of the list,
     on dictionaries of what the journal has, so names are those that one row after the other would get.
-    `turn` is that of the last row; `first_turn` is the run's first, before which are other runs.
+    `sequence` is that of the last row; `first_sequence` is the run's first, before which are other runs.
     """
 
-    def __init__(self, db: sqlite3.Connection, first_turn: int, turn: int, redo: Redo) -> None:
+    def __init__(self, db: sqlite3.Connection, first_sequence: int, sequence: int, redo: Redo) -> None:
         self._db = db
-        self._first_turn = first_turn
-        self.turn = turn
+        self._first_sequence = first_sequence
+        self.sequence = sequence
         self._redo = redo
         self._taken: dict[str, list[str | None]] = {}
         """By folded stem the extensions that are owned, None for all of them."""
@@ -584,14 +635,14 @@ class _Batch:
         known = self._known(hashes)
         listed = {key: found.listed for key, found in known.items() if found.listed}
         before = dict(listed)
-        wishes: list[tuple[Iterator[tuple[str, Claim]], tuple[str, Claim]] | None] = []
+        wishes: list[tuple[Iterator[tuple[str, OutputName]], tuple[str, OutputName]] | None] = []
         for index, (row, key) in enumerate(zip(rows, keys, strict=True), first_index):
             options = names(row, index, key.hex())
             wishes.append(None if key in known else (options, next(options)))
         self._look_up_names([wish[1][0] for wish in wishes if wish])
         done, new, seen = 0, [], []
         for index, (row, first, hashed, wish) in enumerate(zip(rows, keys, hashes, wishes, strict=True), first_index):
-            self.turn += 1
+            self.sequence += 1
             occurrence = listed.get(first, 0)
             listed[first] = occurrence + 1
             if not occurrence:
@@ -603,7 +654,7 @@ class _Batch:
             if found:
                 state = self._again(found)
                 done += state in TERMINAL
-                seen.append((self.turn, found.id))
+                seen.append((self.sequence, found.id))
             else:
                 options = names(row, index, key.hex()) if occurrence or not wish else chain([wish[1]], wish[0])
                 new.append(self._new(row, key, hash_, *self._claim(row, options)))
@@ -616,10 +667,10 @@ class _Batch:
         return done
 
     def _known(self, hashes: Sequence[int]) -> dict[bytes, _Known]:
-        rows = self._among("SELECT key, id, state, turn, repeats FROM items WHERE hash IN", hashes)
+        rows = self._among("SELECT key, id, state, sequence, repeats FROM items WHERE hash IN", hashes)
         return {
-            key: _Known(item_id, State(state), repeats + 1 if turn >= self._first_turn else 0)
-            for key, item_id, state, turn, repeats in rows
+            key: _Known(item_id, State(state), repeats + 1 if sequence >= self._first_sequence else 0)
+            for key, item_id, state, sequence, repeats in rows
         }
 
     def _look_up_names(self, folds: Sequence[str]) -> None:
@@ -638,11 +689,11 @@ class _Batch:
             found.state = advance(found.state, Requeued)
             self._db.execute(_REQUEUE, (found.state, found.id))
         elif self._redo == "changed" and found.state is State.STORED:
-            found.state = advance(found.state, Reopened)
+            found.state = advance(found.state, RecheckRequested)
             self._db.execute(_REOPENED, (found.state, found.id))
         return found.state
 
-    def _claim(self, row: Row, options: Iterable[tuple[str, Claim]]) -> tuple[str, Claim]:
+    def _claim(self, row: Row, options: Iterable[tuple[str, OutputName]]) -> tuple[str, OutputName]:
         """The first name that nobody owns; from now on it is owned."""
         for fold, claim in options:
             if fold not in self._taken:
@@ -654,18 +705,19 @@ class _Batch:
                 return fold, claim
         raise JournalError(f"{row.source}: no free output name")  # the last name tried holds the whole key
 
-    def _new(self, row: Row, key: bytes, hash_: int, fold: str, claim: Claim) -> tuple[object, ...]:
+    def _new(self, row: Row, key: bytes, hash_: int, fold: str, claim: OutputName) -> tuple[object, ...]:
         return (
             hash_,
             key,
             _storable(row.source),
-            *((_URL, _storable(host_of(row.source))) if row.origin is Origin.URL else (_FILE, "")),
+            *_stored_what(row.what),
+            _storable(host_of(row.what.url)) if isinstance(row.what, Url) else "",
             fold,
             claim.stem,
             claim.extension,
             json.dumps(dict(row.columns)) if row.columns else None,
             json.dumps(asdict(row.request)) if row.request else None,
-            self.turn,
+            self.sequence,
             _PENDING,
         )
 
@@ -746,7 +798,7 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
                 fact.final_url,
                 fact.http_status,
                 fact.attempts,
-                _timings(fact.timings_s),
+                _timings(fact.spans),
                 json.dumps(_flat(fact.validator)) if fact.validator != Validator() else None,
                 item_id,
             )
@@ -755,19 +807,19 @@ def _update(state: State, fact: Fact) -> tuple[str, tuple[object, ...]]:
         case Transformed():
             warnings = json.dumps(fact.warnings) if fact.warnings else None
             sides = (fact.width, fact.height)
-            return _TRANSFORMED, (state, *sides, fact.sha256, warnings, _timings(fact.timings_s), item_id)
+            return _TRANSFORMED, (state, *sides, fact.sha256, warnings, _timings(fact.spans), item_id)
         case Stored():
             outputs = json.dumps([_flat(output) for output in fact.outputs])
             written = sum(output.bytes for output in fact.outputs)
-            return _STORED, (state, outputs, written, _timings(fact.timings_s), item_id)
+            return _STORED, (state, outputs, written, _timings(fact.spans), item_id)
         case Failed():
             reply = (fact.http_status, fact.attempts, fact.final_url)
-            return _FAILED, (state, fact.stage, fact.kind, fact.message, *reply, _timings(fact.timings_s), item_id)
+            return _FAILED, (state, fact.stage, fact.kind, fact.message, *reply, _timings(fact.spans), item_id)
         case Skipped():
-            return _SKIPPED, (state, fact.stage, fact.reason, fact.message, _timings(fact.timings_s), item_id)
+            return _SKIPPED, (state, fact.stage, fact.reason, fact.message, _timings(fact.spans), item_id)
         case Requeued():
             return _REQUEUE, (state, item_id)
-        case Reopened():
+        case RecheckRequested():
             return _REOPENED, (state, item_id)
         case Unchanged():
             return _UNCHANGED, (state, fact.attempts, fact.http_status, item_id)
@@ -778,8 +830,33 @@ def _flat(values: Output | Validator) -> dict[str, Any]:
     return {name: getattr(values, name) for name in values.__slots__}
 
 
-def _timings(timings_s: Mapping[str, float]) -> str:
-    return json.dumps({name: round(seconds, 6) for name, seconds in timings_s.items()})
+def _timings(spans: Spans) -> str:
+    return json.dumps({phase: round(seconds, 6) for phase, seconds in seconds_by_phase(spans).items()})
+
+
+def _stored_what(what: Location | Invalid) -> tuple[str, str | bytes | None]:
+    """The columns `what` and `detail`; the path or URL itself is the source of its row."""
+    match what:
+        case Url():
+            return "url", None
+        case File():
+            return "file", None
+        case FileSpan():
+            return "span", json.dumps(what)
+        case Invalid(reason):
+            return "invalid", _storable(reason)
+
+
+def _what(what: str, detail: str | bytes | None, source: str) -> Location | Invalid:
+    match what:
+        case "url":
+            return Url(source)
+        case "file":
+            return File(source)
+        case "span":
+            return FileSpan(*json.loads(detail or ""))
+        case _:
+            return Invalid(_restored(detail or ""))
 
 
 def _request(text: str | None) -> Request | None:
@@ -801,11 +878,11 @@ def _version(text: str | None) -> Validator:
     return Validator(**json.loads(text or "{}"))
 
 
-def _known(version: str | None, sha256: str | None, outputs: str | None) -> Known | None:
+def _previous(version: str | None, sha256: str | None, outputs: str | None) -> PreviousResult | None:
     if not outputs:
         return None
     made = tuple((output["path"], output["bytes"]) for output in json.loads(outputs))
-    return Known(validator=_version(version), sha256=sha256, outputs=made)
+    return PreviousResult(validator=_version(version), sha256=sha256, outputs=made)
 
 
 def _storable(text: str) -> str | bytes:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from downloader.progress import Silence, Snapshot, Style, display
+from downloader.telemetry.progress import Silence, Snapshot, Style, display
 
 NOW = Snapshot(
     total=200,

@@ -1,0 +1,1 @@
+"""Output names: safe on every file system, claimed once, made from templates. Pure."""

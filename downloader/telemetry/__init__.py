@@ -1,0 +1,1 @@
+"""What a run shows and measures: spans, observers, meters, samples, progress."""
