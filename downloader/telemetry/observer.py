@@ -1,0 +1,60 @@
+"""The protocol of an observer: told what happens in a run, changes nothing in it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from downloader.model.items import Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a run looked like at one moment.
+
+    `at_s` is monotonic. `listed` counts the rows known so far, final once `planned`; `finished_before` of them had
+    their outcome from an earlier run. `queue_depth` of `queue_size` messages wait for a transform process; both 0
+    without a transform stage. `worker_rss_bytes` is the largest resident size of a transform process now.
+    """
+
+    at_s: float
+    listed: int
+    planned: bool
+    finished_before: int
+    queue_depth: int = 0
+    queue_size: int = 0
+    worker_rss_bytes: int | None = None
+
+
+class Observer(Protocol):
+    """Hears every durable fact, from the writer thread, and a sample ten times a second, from the main thread."""
+
+    def facts(self, facts: Sequence[Fact]) -> None:
+        """A batch of facts has been recorded."""
+
+    def sample(self, sample: Sample) -> None:
+        """A moment has passed."""
+
+    def close(self) -> None:
+        """The run has ended."""
+
+
+class Observers:
+    """Tells several observers, in order; itself one."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def facts(self, facts: Sequence[Fact]) -> None:
+        """Pass a batch on."""
+        for observer in self._observers:
+            observer.facts(facts)
+
+    def sample(self, sample: Sample) -> None:
+        """Pass a sample on."""
+        for observer in self._observers:
+            observer.sample(sample)
+
+    def close(self) -> None:
+        """Pass the end on."""
+        for observer in self._observers:
+            observer.close()
