@@ -1,25 +1,133 @@
-"""Taking a file that is on this machine already: it is only ever read."""
+"""The local stage: files of this machine, which are only ever read, on their way to the transforms.
+
+Also what needs no fetching at all: rows that cannot be used, and bytes that an earlier run has fetched. Nothing here
+opens a socket.
+"""
 
 import hashlib
 import os
 import stat
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from downloader.errors import OutputError
 from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import Failed, Fetched, Item, Unchanged, Validator
+from downloader.model.items import (
+    Failed,
+    Fetched,
+    File,
+    FileSpan,
+    Invalid,
+    Item,
+    Skipped,
+    Unchanged,
+    Validator,
+)
+from downloader.model.spans import Phase, Span
+from downloader.scheduling.backlog import Backlog
+from downloader.scheduling.interface import Emit
+from downloader.screening import Screening
+from downloader.stop import Stop
 
-_CHUNK_BYTES = 1024 * 1024
+_READ_BYTES = 1024 * 1024
+
+Task = Item | Fetched
+"""What has no outcome yet: an item, or bytes that an earlier run has fetched."""
+HandOn = Callable[[Fetched], bool]
+"""Passes bytes to the next stage, after waiting for room; false where the run ends first."""
+
+
+class LocalStage:
+    """Turns items that need no network into fetched files.
+
+    Args:
+        backlog: where items come from.
+        threads: files that are opened, or copied, at the same time.
+        staging: folder for copies, where files are to be copied as `fetch` does; None where they are used in place.
+        screening: decides what is wanted.
+        emit: takes every fact, before `hand_on` passes the file to the next stage.
+        hand_on: the next stage; None where there is none.
+        stop: ends the stage early.
+    """
+
+    def __init__(
+        self,
+        backlog: Backlog[Task],
+        *,
+        threads: int,
+        staging: str | None,
+        screening: Screening,
+        emit: Emit,
+        hand_on: HandOn | None,
+        stop: Stop,
+    ) -> None:
+        self._backlog = backlog
+        self._threads = threads
+        self._staging = staging
+        self._screening = screening
+        self._emit = emit
+        self._hand_on = hand_on
+        self._stop = stop
+
+    def run(self) -> None:
+        """Work until the backlog is empty or the run stops; raises what ended a thread."""
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="local") as pool:
+            loops = [pool.submit(self._loop) for _ in range(self._threads)]
+            for loop in loops:
+                loop.result()
+
+    def _loop(self) -> None:
+        try:
+            while (task := self._backlog.take()) is not None:
+                self._process(task)
+        except BaseException:
+            self._stop.at_once()
+            raise
+
+    def _process(self, task: Task) -> None:
+        if isinstance(task, Fetched):
+            fact: Fetched | Unchanged | Failed | Skipped = task
+        else:
+            fact = self._fact(task)
+            self._emit(fact)
+        if isinstance(fact, Fetched) and self._hand_on is not None:
+            self._hand_on(fact)
+
+    def _fact(self, item: Item) -> Fetched | Unchanged | Failed | Skipped:
+        if isinstance(item.what, Invalid):
+            return _failed(item, FailureKind.INVALID_URL, item.what.reason)
+        wanted = self._screening.before_fetch(item)
+        if isinstance(wanted, Skipped):
+            return wanted
+        fact = open_local(wanted)
+        if not isinstance(fact, Fetched):
+            return fact
+        return self._screening.after_fetch(fact if self._staging is None else self._copied(fact, self._staging))
+
+    @staticmethod
+    def _copied(fetched: Fetched, staging: str) -> Fetched:
+        try:
+            return copy_local(fetched, staging)
+        except OSError as problem:
+            raise OutputError(
+                f"{staging}: cannot be written: {problem.strerror}; the same command continues once it can"
+            ) from problem
 
 
 def open_local(item: Item) -> Fetched | Unchanged | Failed:
-    """A local file as fetched bytes; their sha256 is left to whoever reads them.
+    """A local file, or a span of one, as fetched bytes; their sha256 is left to the transform, which reads them anyway.
 
-    Its size and time of change tell versions apart.
+    The size and the modification time of the file tell versions apart.
     """
+    assert isinstance(item.what, File | FileSpan)
+    path = item.what.path
     try:
         # Opened first, so that what may not be read is `permission`, whatever it is; non-blocking, for named pipes.
-        handle = os.open(item.source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         try:
             status = os.fstat(handle)
         finally:
@@ -35,35 +143,33 @@ def open_local(item: Item) -> Fetched | Unchanged | Failed:
     version = Validator(etag=f'"{status.st_size:x}-{status.st_mtime_ns:x}"')
     if item.previous and item.previous.validator == version:
         return Unchanged(item=item)
-    return Fetched(item=item, path=item.source, bytes=status.st_size, staged=False, attempts=1, validator=version)
+    offset, size = (item.what.offset, item.what.length) if isinstance(item.what, FileSpan) else (0, status.st_size)
+    if offset + size > status.st_size:
+        return _failed(
+            item, FailureKind.NOT_FOUND, f"{path} ends before byte {offset + size}; it is shorter than listed"
+        )
+    return Fetched(item=item, path=path, bytes=size, staged=False, offset=offset, attempts=1, validator=version)
 
 
-def copy_local(item: Item, staging: str) -> Fetched | Unchanged | Failed:
+def copy_local(fetched: Fetched, staging: str) -> Fetched:
     """A copy of a local file, for `fetch`, whose results are the bytes themselves.
 
     Raises:
         OSError: the copy cannot be written.
     """
-    fact = open_local(item)
-    if not isinstance(fact, Fetched):
-        return fact
-    path = f"{staging}/{item.id}.body"
+    started_s = time.monotonic()
+    path = f"{staging}/{fetched.item.id}.body"
     digest = hashlib.sha256()
     size = 0
-    with Path(item.source).open("rb") as original, Path(path).open("wb") as copy:
-        while chunk := original.read(_CHUNK_BYTES):
+    with Path(fetched.path).open("rb") as original, Path(path).open("wb") as copy:
+        original.seek(fetched.offset)
+        while chunk := original.read(min(_READ_BYTES, fetched.bytes - size)):
             digest.update(chunk)
             size += copy.write(chunk)
-    return replace(fact, path=path, bytes=size, staged=True, sha256=digest.hexdigest())
-
-
-def hash_of(path: str) -> str | None:
-    """The hex sha256 of a file; None where it cannot be read."""
-    try:
-        with Path(path).open("rb") as body:
-            return hashlib.file_digest(body, "sha256").hexdigest()
-    except OSError:
-        return None
+    span = Span(Phase.BODY, started_s, time.monotonic(), threading.current_thread().name)
+    return replace(
+        fetched, path=path, bytes=size, offset=0, staged=True, sha256=digest.hexdigest(), spans=(*fetched.spans, span)
+    )
 
 
 def _failed(item: Item, kind: FailureKind, message: str) -> Failed:

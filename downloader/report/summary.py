@@ -1,65 +1,122 @@
-"""The summary of a run: plain numbers in, one value out. Pure."""
+"""The summary of a run: plain numbers in, one value out; summaries of parts of a job can be merged. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-_LIMITED_SHARE = 0.5
-"""A queue that is full (or empty) more than half of the time says which side is slower."""
-_BUSY_SHARE = 0.7
+from downloader.model.counts import Counts
+from downloader.model.states import State
+from downloader.report.advice import advise, bottleneck
+from downloader.telemetry.meters import Histogram
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageFigures:
-    """How a stage did: the shares of its workers' time that went into items, and into waiting for the next stage."""
+    """How a stage did.
+
+    `available_s` is the time that its workers had, together: their number x the seconds of the run. `busy_s` of it went
+    into items, `wait_s` into waiting for the next stage. `durations` are the seconds of each item.
+    """
 
     workers: int
-    busy_share: float | None
-    wait_share: float | None
-    p50_s: float | None
-    p99_s: float | None
+    available_s: float
+    busy_s: float
+    wait_s: float = 0.0
+    durations: Histogram = field(default_factory=Histogram)
+
+    @property
+    def busy_share(self) -> float | None:
+        """Share of the workers' time that went into items."""
+        return share(self.busy_s, self.available_s)
+
+    def merged(self, other: "StageFigures") -> "StageFigures":
+        """Both as one stage."""
+        return StageFigures(
+            workers=self.workers + other.workers,
+            available_s=self.available_s + other.available_s,
+            busy_s=self.busy_s + other.busy_s,
+            wait_s=self.wait_s + other.wait_s,
+            durations=self.durations.merged(other.durations),
+        )
+
+    def to_json(self, workers: str) -> dict[str, Any]:
+        """The keys that users script against; `workers` is what the workers are called."""
+        return {
+            workers: self.workers,
+            "busy_share": _rounded(self.busy_share),
+            "wait_share": _rounded(share(self.wait_s, self.available_s)),
+            "p50_s": _rounded(self.durations.percentile_s(0.5)),
+            "p99_s": _rounded(self.durations.percentile_s(0.99)),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFigures:
-    """How full the hand-off queue was, over many looks during the run."""
+    """How full the hand-off queue was: over `samples`, the sum of depths, and how often it was full or empty."""
 
     size: int
-    mean_depth: float | None
-    full_share: float | None
-    empty_share: float | None
+    samples: int = 0
+    depths: int = 0
+    full: int = 0
+    empty: int = 0
+
+    @property
+    def full_share(self) -> float | None:
+        """Share of the samples in which the queue was full."""
+        return share(self.full, self.samples)
+
+    def merged(self, other: "QueueFigures") -> "QueueFigures":
+        """Both, sample by sample."""
+        return QueueFigures(
+            size=max(self.size, other.size),
+            samples=self.samples + other.samples,
+            depths=self.depths + other.depths,
+            full=self.full + other.full,
+            empty=self.empty + other.empty,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that users script against."""
+        return {
+            "size": self.size,
+            "mean_depth": _rounded(self.depths / self.samples) if self.samples else None,
+            "full_share": _rounded(self.full_share),
+            "empty_share": _rounded(share(self.empty, self.samples)),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What an output holds (counts and bytes, over all runs on it) and how the last run went (the rest)."""
 
-    total: int
-    succeeded: int
-    failed: int
-    skipped: int
-    pending: int
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    pending: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     skips: Mapping[str, int] = field(default_factory=dict)
     bytes_downloaded: int = 0
     bytes_written: int = 0
     duration_s: float = 0.0
-    succeeded_per_s: float | None = None
-    attempted_per_s: float | None = None
+    new: int = 0
+    """Items that got their outcome in this run."""
+    new_succeeded: int = 0
+    """Those of them that succeeded."""
+    unchanged: int = 0
+    """Those of them whose source had nothing new."""
     download: StageFigures | None = None
     transform: StageFigures | None = None
     queue: QueueFigures | None = None
-    bottleneck: str | None = None
-    advice: Sequence[str] = ()
+    writer_busy_s: float = 0.0
+    is_processor_idle: bool = False
+    """Whether there were fewer transform processes than processors."""
     peak_rss_parent_bytes: int = 0
     peak_rss_worker_bytes: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    new: int = 0
-    """Items that got their outcome in this run."""
-    unchanged: int = 0
-    """Those of them whose source had nothing new."""
     pace: str | None = None
-    """Where the number of downloads at a time was to be found out: what it came to, and why."""
+    """With `--threads auto`: the number of downloads at a time in the end, and the reason for it."""
     cautions: Sequence[str] = ()
     """What the user should know of how the run was done."""
     left_alone: int = 0
@@ -70,8 +127,26 @@ class Summary:
     gave_up: str | None = None
     """Why the run stopped before its end by itself."""
 
+    @property
+    def bottleneck(self) -> str | None:
+        """Which stage the others waited for: `download`, `transform`, `output`, `none`; None without new items."""
+        if not self.new:
+            return None
+        return bottleneck(
+            download_busy=self.download and self.download.busy_share,
+            transform_busy=self.transform and self.transform.busy_share,
+            queue_full=self.queue and self.queue.full_share,
+            writer_busy=share(self.writer_busy_s, self.duration_s),
+        )
+
+    @property
+    def advice(self) -> list[str]:
+        """What would make the next run faster or more complete, most useful first."""
+        return advise(self.bottleneck, self.failures, self.total, is_processor_idle=self.is_processor_idle)
+
     def to_json(self) -> dict[str, Any]:
         """The keys that users script against."""
+        has_run = self.duration_s > 0
         return {
             "total": self.total,
             "succeeded": self.succeeded,
@@ -83,15 +158,15 @@ class Summary:
             "bytes_downloaded": self.bytes_downloaded,
             "bytes_written": self.bytes_written,
             "duration_s": round(self.duration_s, 3),
-            "succeeded_per_s": _rounded(self.succeeded_per_s),
-            "attempted_per_s": _rounded(self.attempted_per_s),
+            "succeeded_per_s": _rounded(self.new_succeeded / self.duration_s) if has_run else None,
+            "attempted_per_s": _rounded(self.new / self.duration_s) if has_run else None,
             "stages": {
-                "download": _stage_json(self.download, "threads"),
-                "transform": _stage_json(self.transform, "processes"),
+                "download": self.download and self.download.to_json("threads"),
+                "transform": self.transform and self.transform.to_json("processes"),
             },
-            "queue": {k: _rounded(v) for k, v in asdict(self.queue).items()} if self.queue else None,
+            "queue": self.queue and self.queue.to_json(),
             "bottleneck": self.bottleneck,
-            "advice": list(self.advice),
+            "advice": self.advice,
             "peak_rss_bytes": {"parent": self.peak_rss_parent_bytes, "worker_max": self.peak_rss_worker_bytes},
             "versions": dict(self.versions),
             "new": self.new,
@@ -105,52 +180,65 @@ class Summary:
         }
 
 
-def _stage_json(stage: StageFigures | None, workers: str) -> dict[str, Any] | None:
-    if stage is None:
-        return None
-    values = {name: _rounded(value) for name, value in asdict(stage).items()}
-    return {workers: values.pop("workers"), **values}
+def merge(a: Summary, b: Summary) -> Summary:
+    """The summary of two disjoint parts of a job, done at the same time. Associative; `Summary()` is neutral."""
+    return Summary(
+        total=a.total + b.total,
+        succeeded=a.succeeded + b.succeeded,
+        failed=a.failed + b.failed,
+        skipped=a.skipped + b.skipped,
+        pending=a.pending + b.pending,
+        failures=_added(a.failures, b.failures),
+        skips=_added(a.skips, b.skips),
+        bytes_downloaded=a.bytes_downloaded + b.bytes_downloaded,
+        bytes_written=a.bytes_written + b.bytes_written,
+        duration_s=max(a.duration_s, b.duration_s),
+        new=a.new + b.new,
+        new_succeeded=a.new_succeeded + b.new_succeeded,
+        unchanged=a.unchanged + b.unchanged,
+        download=a.download.merged(b.download) if a.download and b.download else a.download or b.download,
+        transform=a.transform.merged(b.transform) if a.transform and b.transform else a.transform or b.transform,
+        queue=a.queue.merged(b.queue) if a.queue and b.queue else a.queue or b.queue,
+        writer_busy_s=max(a.writer_busy_s, b.writer_busy_s),
+        is_processor_idle=a.is_processor_idle or b.is_processor_idle,
+        peak_rss_parent_bytes=max(a.peak_rss_parent_bytes, b.peak_rss_parent_bytes),
+        peak_rss_worker_bytes=max(
+            (size for size in (a.peak_rss_worker_bytes, b.peak_rss_worker_bytes) if size is not None), default=None
+        ),
+        versions={**b.versions, **a.versions},
+        pace=a.pace or b.pace,
+        cautions=tuple(dict.fromkeys((*a.cautions, *b.cautions))),
+        left_alone=a.left_alone + b.left_alone,
+        rebuilds=a.rebuilds + b.rebuilds,
+        interrupted=a.interrupted or b.interrupted,
+        gave_up=a.gave_up or b.gave_up,
+    )
+
+
+def summary_of(counts: Counts) -> Summary:
+    """The counts of a journal as a summary, without the figures of a run."""
+    by_state = counts.by_state
+    return Summary(
+        total=sum(by_state.values()),
+        succeeded=by_state[State.STORED],
+        failed=by_state[State.FAILED],
+        skipped=by_state[State.SKIPPED],
+        pending=by_state[State.PENDING] + by_state[State.FETCHED] + by_state[State.TRANSFORMED],
+        failures=counts.failures,
+        skips=counts.skips,
+        bytes_downloaded=counts.bytes_downloaded,
+        bytes_written=counts.bytes_written,
+    )
+
+
+def share(part: float, whole: float) -> float | None:
+    """A share between 0 and 1; None of nothing."""
+    return min(max(part / whole, 0.0), 1.0) if whole > 0 else None
+
+
+def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return dict(Counter(a) + Counter(b))
 
 
 def _rounded(value: float | None) -> float | None:
     return value if value is None or isinstance(value, int) else round(value, 4)
-
-
-def share(part_s: float, whole_s: float) -> float | None:
-    """A share of time between 0 and 1; None where there was no time."""
-    return min(max(part_s / whole_s, 0.0), 1.0) if whole_s > 0 else None
-
-
-def bottleneck(
-    download: StageFigures | None,
-    transform: StageFigures | None,
-    queue: QueueFigures | None,
-    writer_share: float | None,
-) -> str | None:
-    """Which stage the others waited for: `download`, `transform`, `output`, or `none`."""
-    if writer_share is not None and writer_share > _BUSY_SHARE:
-        return "output"
-    if queue is not None and transform is not None:
-        if (queue.full_share or 0) > _LIMITED_SHARE:
-            return "transform"
-        if (transform.busy_share or 0) > _BUSY_SHARE:
-            return "transform"
-    if download is not None and (download.busy_share or 0) > _BUSY_SHARE:
-        return "download"
-    return "none"
-
-
-def advise(limit: str | None, failures: Mapping[str, int], total: int, *, all_processors_used: bool) -> list[str]:
-    """What would make the next run faster or more complete, most useful first."""
-    advice = []
-    if limit == "download":
-        advice.append("downloads are the limit: more --threads may help, if the servers allow it")
-    if limit == "transform" and not all_processors_used:
-        advice.append("transforms are the limit: more --processes would help")
-    if limit == "output":
-        advice.append("writing is the limit: a faster disk for the output would help")
-    if failures and total:
-        kind, number = max(failures.items(), key=lambda entry: entry[1])
-        if number * 10 >= total:
-            advice.append(f"{number} of {total} items failed as {kind}: `status --items --kind {kind}` lists them")
-    return advice

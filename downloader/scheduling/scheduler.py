@@ -1,177 +1,312 @@
-"""Which item is next: a window on the plan, read from the journal as threads ask for work.
+"""Hands out the tasks of a plan that is still being written, and says what to read of it next.
 
-The window holds a limited number of rows in all and of each host, so memory does not grow with the list, and ten
+Only a window of the plan is in memory, limited in all and by host, so memory does not grow with the list, and ten
 thousand rows of one host do not hide the hosts behind them. Rows of a host that has enough in the window are passed
-over and read later, from where they were left.
+over, and read later from where they were left. The scheduler itself reads nothing: `read_plan`, in a thread of its own,
+asks it what to read and brings the rows, so that no I/O happens under the lock.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
-from downloader.download.job import Hold, Job, Reschedule
-from downloader.model.items import Fetched, Item, Url
-from downloader.model.urls import host_of
 from downloader.scheduling.host_queue import HostQueue, Wait
-from downloader.stop import Stop
+from downloader.scheduling.interface import Block, Lease
 
-_WINDOW = 8192
+Task = TypeVar("Task")
+
+WINDOW_ROWS = 8192
 """Rows waiting in memory; at about 1 KiB a row, 8 MiB."""
-_READ = 256
-_RECHECK_S = 0.2
+READ_ROWS = 256
+"""Rows read at a time."""
+_MIN_HOST_WINDOW_ROWS = 32
+_POLL_INTERVAL_S = 0.2
+"""Seconds between two looks at whether the run ends; everything else wakes the threads that wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How the plan is read, as pairs of a turn and a live item, in the order of turns.
+class Entry(NamedTuple, Generic[Task]):
+    """A row of the plan: its place in the list, its host, and what is to be done."""
 
-    `after` gives those behind a turn; `of_host` those of one host from one turn to another.
-    """
-
-    after: Callable[[int, int], Sequence[tuple[int, Item | Fetched]]]
-    of_host: Callable[[str, int, int, int], Sequence[tuple[int, Item | Fetched]]]
+    sequence: int
+    host: str
+    task: Task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """What a thread was given: give it back with `Feed.done` or `Feed.again`."""
+@dataclass(frozen=True, slots=True)
+class ReadNext:
+    """Read the next rows of all hosts, after a place in the plan."""
+
+    after: int
+    limit: int
+    plan_version: int
+    planned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHost:
+    """Read rows of one host that were passed over, from one place in the plan to another, both included."""
 
     host: str
-    job: Job
+    start: int
+    stop: int
+    limit: int
 
 
-class Feed:
-    """Hands out the items of a plan that is still being written. Threads may share it."""
+class Scheduler(Generic[Task]):
+    """Implements `Feed`. Threads may share it.
 
-    def __init__(self, plan: Plan, stop: Stop, *, per_host: int, host_delay_s: float) -> None:
-        self._plan = plan
-        self._stop = stop
-        self._changed = threading.Condition()
-        self._hosts_queue: HostQueue[Job] = HostQueue(per_host, host_delay_s)
-        self._host_window = max(32, 4 * per_host)
-        self._last_turn = 0
-        self._passed_over: dict[str, int] = {}
-        self._planned = False
-        self._at_end = False
-        """The last read found nothing further, and nothing has been added since."""
-        self._read_all = False
-        """... and nothing will be."""
-        self._shut: dict[str, tuple[float, Hold]] = {}
+    Args:
+        per_host: tasks of one host that may be in flight at a time.
+        host_delay_s: shortest time between the starts of two tasks of one host.
+        stopped: whether no more tasks are to be handed out.
+        clock: monotonic seconds.
+        window_rows: rows held in memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_host: int,
+        host_delay_s: float = 0.0,
+        stopped: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+        window_rows: int = WINDOW_ROWS,
+    ) -> None:
+        self._stopped = stopped
+        self._clock = clock
+        self._window_rows = window_rows
+        self._queue: HostQueue[Task] = HostQueue(per_host, host_delay_s)
+        self._blocks: dict[str, tuple[float, Block]] = {}
         self._limit: int | None = None
-        self.kept_back = 0
-        """How often a thread was kept waiting by the limit on all downloads."""
+        self._plan = _PlanPosition(host_rows=max(_MIN_HOST_WINDOW_ROWS, 4 * per_host))
+        lock = threading.Lock()
+        self._tasks_changed = threading.Condition(lock)
+        self._reading_changed = threading.Condition(lock)
+        self.held_back = 0
+        """How often a thread had to wait because of `limit` alone."""
 
-    def more(self) -> None:
-        """Rows were added to the plan."""
-        with self._changed:
-            self._at_end = False
-            self._changed.notify_all()
+    # -- tasks ---------------------------------------------------------------------------------------------------------
 
-    def planned(self) -> None:
-        """No more rows will be added."""
-        with self._changed:
-            self._planned = True
-            self._at_end = False
-            self._changed.notify_all()
-
-    def take(self) -> Lease | None:
-        """The next item, waiting for its turn if need be; None when there is none left or the run stops."""
-        with self._changed:
-            idle = False
-            while not self._stop.asked.is_set():
-                if self._limit is not None and self._hosts_queue.under_way >= self._limit:
-                    self.kept_back += 1
-                    self._changed.wait(_RECHECK_S)
-                    continue
-                self._read_ahead(further=idle)
-                found = self._hosts_queue.take(time.monotonic())
-                if not isinstance(found, Wait):
-                    self._catch_up(found[0])
-                    return Lease(host=found[0], job=found[1])
-                if (
-                    self._read_all
-                    and not self._passed_over
-                    and not self._hosts_queue.size
-                    and not self._hosts_queue.under_way
-                ):
-                    self._changed.notify_all()
+    def take(self) -> Lease[Task] | None:
+        """The next task, after waiting for it if need be; None when there is none left or the run ends."""
+        with self._tasks_changed:
+            while not self._stopped():
+                found = self._poll()
+                if isinstance(found, Lease):
+                    return found
+                if self._is_finished():
+                    self._tasks_changed.notify_all()
                     return None
-                self._changed.wait(_RECHECK_S if found.seconds is None else min(found.seconds, _RECHECK_S))
-                idle = True
+                wait_s = _POLL_INTERVAL_S if found.seconds is None else min(found.seconds, _POLL_INTERVAL_S)
+                self._tasks_changed.wait(wait_s)
         return None
 
-    def allow(self, limit: int) -> None:
-        """From now on no more than so many are under way at a time."""
-        with self._changed:
-            self._limit = limit
-            self._changed.notify_all()
+    def poll(self) -> Lease[Task] | Wait | None:
+        """As `take`, without waiting: `Wait` says how long to; None when there is no task left."""
+        with self._tasks_changed:
+            if self._stopped():
+                return None
+            found = self._poll()
+            return None if isinstance(found, Wait) and self._is_finished() else found
 
-    def done(self, turn: Lease) -> None:
-        """The item of this turn has its fact."""
-        with self._changed:
-            self._hosts_queue.done(turn.host, time.monotonic())
-            self._changed.notify()
+    def _poll(self) -> Lease[Task] | Wait:
+        if self._limit is not None and self._queue.in_flight >= self._limit:
+            self.held_back += 1
+            return Wait(None)
+        found = self._queue.take(self._clock())
+        if isinstance(found, Wait):
+            if self._plan.starve():
+                self._reading_changed.notify()
+            return found
+        host, task = found
+        if self._plan.has_room(host, self._queue) or self._queue.size < self._window_rows:
+            self._reading_changed.notify()
+        return Lease(host, task)
 
-    def again(self, turn: Lease, later: Reschedule) -> None:
-        """The item of this turn is to be taken up again after a while; no thread waits for it."""
-        with self._changed:
-            now_s = time.monotonic()
-            for job in later.jobs:
-                self._hosts_queue.again(turn.host, job, now_s, later.delay_s)
-            self._hosts_queue.done(turn.host, now_s)
-            self._changed.notify_all()
+    def _is_finished(self) -> bool:
+        return self._plan.is_read and not self._queue.size and not self._queue.in_flight
 
-    def hold(self, host: str, hold: Hold) -> None:
-        """The host asked for less: pause it, and ask it for half as many at a time from then on.
+    def done(self, lease: Lease[Task]) -> None:
+        """The task of this lease has its outcome."""
+        with self._tasks_changed:
+            self._queue.done(lease.host, self._clock())
+            self._tasks_changed.notify()
 
-        Where it asks for longer than any item would wait, it is shut: its items are not asked for in this run.
-        """
-        with self._changed:
-            now_s = time.monotonic()
-            if hold.shut:
-                self._shut[host] = (now_s + hold.seconds, hold)
+    def reschedule(self, lease: Lease[Task], tasks: Sequence[Task], delay_s: float) -> None:
+        """The task of this lease goes on as `tasks`, to be handed out after a delay; no thread waits for them."""
+        with self._tasks_changed:
+            now_s = self._clock()
+            for task in tasks:
+                self._queue.reschedule(lease.host, task, now_s, delay_s)
+            self._queue.done(lease.host, now_s)
+            self._tasks_changed.notify_all()
+
+    def limit(self, tasks: int) -> None:
+        """Hand out no more than so many tasks at a time, over all hosts."""
+        with self._tasks_changed:
+            self._limit = tasks
+            self._tasks_changed.notify_all()
+
+    # -- hosts ---------------------------------------------------------------------------------------------------------
+
+    def pause(self, host: str, seconds: float) -> None:
+        """The host asked for less: ask it nothing for so long, and half as much at a time from then on."""
+        with self._tasks_changed:
+            now_s = self._clock()
+            self._queue.halve(host, now_s)
+            self._queue.pause(host, now_s, seconds)
+
+    def block(self, host: str, block: Block) -> None:
+        """The host is not to be asked for so long; its tasks are still handed out, and `blocked` tells."""
+        with self._tasks_changed:
+            self._blocks[host] = (self._clock() + block.seconds, block)
+
+    def blocked(self, host: str) -> Block | None:
+        """Why a host is not to be asked now."""
+        if host not in self._blocks:
+            return None
+        until_s, block = self._blocks[host]
+        return block if until_s > self._clock() else None
+
+    # -- the plan ------------------------------------------------------------------------------------------------------
+
+    def plan_grew(self) -> None:
+        """Rows were added to the plan."""
+        with self._reading_changed:
+            self._plan.grew()
+            self._reading_changed.notify()
+
+    def plan_complete(self) -> None:
+        """No more rows will be added to the plan."""
+        with self._reading_changed:
+            self._plan.complete()
+            self._reading_changed.notify()
+            self._tasks_changed.notify_all()
+
+    def next_read(self) -> ReadNext | ReadHost | None:
+        """What to read of the plan next, after waiting until something is wanted; None when that is all."""
+        with self._reading_changed:
+            while not self._stopped() and not self._plan.is_read:
+                if (read := self._plan.wanted(self._queue, self._window_rows)) is not None:
+                    return read
+                self._reading_changed.wait(_POLL_INTERVAL_S)
+        return None
+
+    def poll_read(self) -> ReadNext | ReadHost | None:
+        """As `next_read`, without waiting; None when nothing is wanted now."""
+        with self._reading_changed:
+            return self._plan.wanted(self._queue, self._window_rows)
+
+    def admit(self, read: ReadNext | ReadHost, entries: Sequence[Entry[Task]]) -> None:
+        """Take in what was read."""
+        with self._tasks_changed:
+            now_s = self._clock()
+            for host, task in self._plan.admitted(read, entries, self._queue):
+                self._queue.add(host, task, now_s)
+            if self._plan.is_read:
+                self._tasks_changed.notify_all()  # threads without a task may end
             else:
-                self._hosts_queue.lower(host, now_s)
-                self._hosts_queue.pause(host, now_s, hold.seconds)
+                self._tasks_changed.notify(len(entries))
 
-    def shut(self, host: str) -> Hold | None:
-        """What a host that is not to be asked has said."""
-        until_s, hold = self._shut.get(host, (0.0, None))
-        return hold if until_s > time.monotonic() else None
 
-    # -- reading the plan --------------------------------------------------------------------------------------------
+class _PlanPosition(Generic[Task]):
+    """How far the plan has been read, and the hosts with rows that were passed over. `host_rows` is a host's window."""
 
-    def _read_ahead(self, *, further: bool) -> None:
-        """Fill the window; `further` beyond its size where everything in it has to wait."""
-        while not self._at_end and (further or self._hosts_queue.size < _WINDOW):
-            further = False
-            planned = self._planned  # before reading: the last rows are committed before it is set
-            rows = self._plan.after(self._last_turn, _READ)
-            for turn, work in rows:
-                self._last_turn = turn
-                self._admit(turn, work)
-            if len(rows) < _READ:
-                self._at_end = True
-                self._read_all = planned
+    def __init__(self, host_rows: int) -> None:
+        self._host_rows = host_rows
+        self._last = 0
+        self._passed_over: dict[str, int] = {}
+        self._version = 0
+        self._is_complete = False
+        self._is_at_end = False
+        self._is_starving = False
+        self._behind: dict[str, None] = {}
+        """Hosts whose rows are wanted again, in the order in which they were found to be."""
 
-    def _admit(self, turn: int, work: Item | Fetched) -> None:
-        item = work.item if isinstance(work, Fetched) else work
-        host = host_of(item.what.url) if isinstance(item.what, Url) else ""
-        if host and host in self._passed_over:
-            return
-        if host and self._hosts_queue.waiting(host) >= self._host_window:
-            self._passed_over[host] = turn
-            return
-        self._hosts_queue.add(host, Job(work=work), time.monotonic())
+    @property
+    def is_read(self) -> bool:
+        """Whether there is nothing left to read, now or later."""
+        return self._is_at_end and self._is_complete and not self._passed_over
 
-    def _catch_up(self, host: str) -> None:
-        """Read the rows of this host that were passed over, once few of them are left."""
-        if host not in self._passed_over or self._hosts_queue.waiting(host) > self._host_window // 2:
-            return
-        rows = self._plan.of_host(host, self._passed_over[host], self._last_turn, self._host_window)
-        for turn, work in rows:
-            self._hosts_queue.add(host, Job(work=work), time.monotonic())
-            self._passed_over[host] = turn + 1
-        if len(rows) < self._host_window:
-            del self._passed_over[host]
+    def grew(self) -> None:
+        """There is something behind what was the end."""
+        self._version += 1
+        self._is_at_end = False
+
+    def complete(self) -> None:
+        """The plan will not grow any more; one more read finds its end."""
+        self._is_complete = True
+        self.grew()
+
+    def starve(self) -> bool:
+        """Everything in the window has to wait: read on beyond it. Whether there is anything to read."""
+        self._is_starving = not self._is_at_end
+        return self._is_starving
+
+    def has_room(self, host: str, queue: HostQueue[Task]) -> bool:
+        """Note a host of which few rows are left while others were passed over."""
+        if host not in self._passed_over or queue.waiting(host) > self._host_rows // 2:
+            return False
+        self._behind[host] = None
+        return True
+
+    def wanted(self, queue: HostQueue[Task], window_rows: int) -> ReadNext | ReadHost | None:
+        """What to read next."""
+        for host in self._behind:
+            return ReadHost(host, self._passed_over[host], self._last, self._host_rows)
+        if not self._is_at_end and (self._is_starving or queue.size < window_rows):
+            return ReadNext(self._last, READ_ROWS, self._version, self._is_complete)
+        return None
+
+    def admitted(
+        self, read: ReadNext | ReadHost, entries: Sequence[Entry[Task]], queue: HostQueue[Task]
+    ) -> list[tuple[str, Task]]:
+        """Move on behind what was read; which of it comes into the window."""
+        if isinstance(read, ReadHost):
+            return self._caught_up(read, entries)
+        self._is_starving = False
+        if len(entries) < read.limit and read.plan_version == self._version:
+            self._is_at_end = True
+        added: dict[str, int] = {}
+        window = []
+        for sequence, host, task in entries:
+            self._last = sequence
+            if host in self._passed_over:
+                continue
+            if queue.waiting(host) + added.get(host, 0) >= self._host_rows:
+                self._passed_over[host] = sequence
+                self.has_room(host, queue)
+                continue
+            added[host] = added.get(host, 0) + 1
+            window.append((host, task))
+        return window
+
+    def _caught_up(self, read: ReadHost, entries: Sequence[Entry[Task]]) -> list[tuple[str, Task]]:
+        self._behind.pop(read.host, None)
+        if len(entries) < read.limit:
+            del self._passed_over[read.host]
+        else:
+            self._passed_over[read.host] = entries[-1].sequence + 1
+        return [(entry.host, entry.task) for entry in entries]
+
+
+def read_plan(
+    scheduler: Scheduler[Task],
+    next_rows: Callable[[int, int], Sequence[Entry[Task]]],
+    host_rows: Callable[[str, int, int, int], Sequence[Entry[Task]]],
+) -> None:
+    """Bring a scheduler the rows it asks for until it has all; to be run in a thread of its own.
+
+    Args:
+        scheduler: wants the rows.
+        next_rows: rows after a sequence number, at most so many.
+        host_rows: rows of a host from one sequence number to another, both included, at most so many.
+    """
+    while (read := scheduler.next_read()) is not None:
+        if isinstance(read, ReadHost):
+            entries = host_rows(read.host, read.start, read.stop, read.limit)
+        else:
+            entries = next_rows(read.after, read.limit)
+        scheduler.admit(read, entries)

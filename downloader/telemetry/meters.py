@@ -1,42 +1,111 @@
-"""Measuring a stage while it runs: how long items take, and how long its workers work and wait."""
+"""Measuring in constant memory: how durations are spread, how busy a stage is, how full a queue is. Mergeable."""
 
 import math
-import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from downloader.model.items import Fact, Failed, Fetched, Skipped, Transformed, Unchanged
+from downloader.model.spans import Phase, Spans, total_s
+from downloader.telemetry.observer import Sample
+
+DOWNLOAD_PHASES = frozenset({Phase.DNS, Phase.CONNECT, Phase.TLS, Phase.FIRST_BYTE, Phase.BODY})
+TRANSFORM_PHASES = frozenset({Phase.DECODE, Phase.RESIZE, Phase.ENCODE})
 
 _PER_OCTAVE = 8
 """Buckets per doubling: a percentile is off by at most 2 ** (1 / 16) - 1 = 4.4 %."""
 _SMALLEST_S = 1e-5
 
 
-class Meter:
-    """Seconds of work and of waiting, and how seconds per item are spread, in constant memory. Threads may share it."""
+@dataclass(slots=True)
+class Histogram:
+    """How durations are spread. `buckets` counts them by the whole part of 8 x log2(seconds)."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._buckets: dict[int, int] = {}
-        self._items = 0
-        self.busy_s = 0.0
-        self.wait_s = 0.0
+    buckets: "Counter[int]" = field(default_factory=Counter)
 
-    def worked(self, seconds: float) -> None:
-        """One item took so long."""
-        bucket = math.floor(math.log2(max(seconds, _SMALLEST_S)) * _PER_OCTAVE)
-        with self._lock:
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-            self._items += 1
-            self.busy_s += seconds
+    def add(self, seconds: float) -> None:
+        """Count one duration; those below 10 us count as 10 us."""
+        self.buckets[math.floor(math.log2(max(seconds, _SMALLEST_S)) * _PER_OCTAVE)] += 1
 
-    def waited(self, seconds: float) -> None:
-        """A worker waited so long for the next stage to take what it made."""
-        with self._lock:
-            self.wait_s += seconds
+    @property
+    def total(self) -> int:
+        """How many durations were counted."""
+        return self.buckets.total()
 
     def percentile_s(self, share: float) -> float | None:
-        """The seconds within which this share of the items was done; None without items."""
-        with self._lock:
-            remaining = share * self._items
-            for bucket in sorted(self._buckets):
-                remaining -= self._buckets[bucket]
-                if remaining <= 0:
-                    return float(2 ** ((bucket + 0.5) / _PER_OCTAVE))
+        """The seconds within which this share of the durations lies; None without any."""
+        remaining = share * self.total
+        for bucket in sorted(self.buckets):
+            remaining -= self.buckets[bucket]
+            if remaining <= 0:
+                return float(2 ** ((bucket + 0.5) / _PER_OCTAVE))
         return None
+
+    def merged(self, other: Self) -> "Histogram":
+        """The durations of both."""
+        return Histogram(self.buckets + other.buckets)
+
+
+@dataclass(slots=True)
+class StageMeter:
+    """How long the items of one stage took: seconds in total, and how they are spread."""
+
+    phases: frozenset[Phase]
+    busy_s: float = 0.0
+    durations: Histogram = field(default_factory=Histogram)
+
+    def count(self, spans: Spans) -> None:
+        """Count an item, if any of its spans belongs to this stage."""
+        if any(span.phase in self.phases for span in spans):
+            seconds = total_s(spans, self.phases)
+            self.busy_s += seconds
+            self.durations.add(seconds)
+
+
+class StageMeters:
+    """An observer: the download and the transform stage, from the spans of facts."""
+
+    def __init__(self) -> None:
+        self.download = StageMeter(DOWNLOAD_PHASES)
+        self.transform = StageMeter(TRANSFORM_PHASES)
+
+    def facts(self, facts: Sequence[Fact]) -> None:
+        """Count the items of a batch."""
+        for fact in facts:
+            if isinstance(fact, Fetched | Transformed | Failed | Skipped | Unchanged):
+                self.download.count(fact.spans)
+                self.transform.count(fact.spans)
+
+    def sample(self, sample: Sample) -> None:
+        """Nothing is measured by samples here."""
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+@dataclass(slots=True)
+class QueueMeter:
+    """An observer: how full the hand-off queue is, and the largest transform process, from samples."""
+
+    samples: int = 0
+    depths: int = 0
+    full: int = 0
+    empty: int = 0
+    peak_worker_rss_bytes: int | None = None
+
+    def facts(self, facts: Sequence[Fact]) -> None:
+        """Nothing is measured by facts here."""
+
+    def sample(self, sample: Sample) -> None:
+        """Look at the queue and at the processes."""
+        if sample.queue_size:
+            self.samples += 1
+            self.depths += sample.queue_depth
+            self.full += sample.queue_depth >= sample.queue_size
+            self.empty += sample.queue_depth == 0
+        if sample.worker_rss_bytes is not None:
+            self.peak_worker_rss_bytes = max(self.peak_worker_rss_bytes or 0, sample.worker_rss_bytes)
+
+    def close(self) -> None:
+        """There is nothing to release."""

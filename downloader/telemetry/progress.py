@@ -1,13 +1,18 @@
-"""Showing a run on stderr while it goes on: two bars, plain lines, JSON lines, or nothing. The only user of tqdm."""
+"""Shows a run on stderr while it is at work: two bars, plain lines, JSON lines, or nothing. The only user of tqdm."""
 
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, TextIO
 
 from tqdm import tqdm  # noqa: TID251 - its home
+
+from downloader.model.items import Fact
+from downloader.telemetry.counters import RunCounters
+from downloader.telemetry.observer import Sample
 
 _PLAIN_EVERY_S = 5.0
 
@@ -16,7 +21,7 @@ Style = Literal["auto", "bar", "plain", "json", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Where a run stands.
+    """How far a run has come.
 
     `total` counts the rows known so far; it is final once `total_known`. `done_before` of them had their outcome from
     an earlier run; `downloaded` and `transformed` include these.
@@ -34,18 +39,59 @@ class Snapshot:
     elapsed_s: float
 
 
-class Display(Protocol):
-    """Something that shows snapshots."""
+class View(Protocol):
+    """A form of showing snapshots."""
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show where the run stands."""
+        """Show how far the run has come."""
 
     def close(self, snapshot: Snapshot) -> None:
-        """Show where it ended, and leave the terminal clean."""
+        """Show how far it came in the end, and leave the terminal clean."""
 
 
-def display(style: Style, stream: TextIO | None = None, *, transforms: bool = True) -> Display:
-    """The display for a style; `auto` draws bars on a terminal and prints plain lines elsewhere."""
+class Progress:
+    """An observer: shows samples together with the counters of the run.
+
+    Args:
+        view: the form.
+        counters: what the run has done; another observer, told before this one.
+        started_s: when the run began, monotonic.
+    """
+
+    def __init__(self, view: View, counters: RunCounters, started_s: float) -> None:
+        self._view = view
+        self._counters = counters
+        self._started_s = started_s
+        self._last: Snapshot | None = None
+
+    def facts(self, facts: Sequence[Fact]) -> None:
+        """Facts are shown with the next sample."""
+
+    def sample(self, sample: Sample) -> None:
+        """Show how far the run has come."""
+        counters, before = self._counters, sample.finished_before
+        self._last = Snapshot(
+            total=sample.listed,
+            total_known=sample.planned,
+            done_before=before,
+            downloaded=before + counters.fetched + counters.ended_before_transform,
+            transformed=before + counters.done,
+            failed=counters.failures,
+            queue_depth=sample.queue_depth,
+            queue_size=sample.queue_size,
+            bytes_downloaded=counters.bytes_downloaded,
+            elapsed_s=sample.at_s - self._started_s,
+        )
+        self._view.show(self._last)
+
+    def close(self) -> None:
+        """Show the end."""
+        if self._last is not None:
+            self._view.close(self._last)
+
+
+def view(style: Style, stream: TextIO | None = None, *, transforms: bool = True) -> View:
+    """The view for a style; `auto` draws bars on a terminal and prints plain lines elsewhere."""
     stream = stream or sys.stderr
     if style == "auto":
         style = "bar" if _can_draw(stream) else "plain"
@@ -61,7 +107,7 @@ def display(style: Style, stream: TextIO | None = None, *, transforms: bool = Tr
 
 
 def _can_draw(stream: TextIO) -> bool:
-    """Whether this is a terminal that says how wide it is; some of `docker exec -t` say 0, and tqdm draws nothing."""
+    """Whether this is a terminal with a known width; under some `docker exec -t` it is 0, and tqdm draws nothing."""
     return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
 
 
@@ -103,7 +149,7 @@ class Bars:
         bar.refresh()
 
     def close(self, snapshot: Snapshot) -> None:
-        """Leave the bars as they ended."""
+        """Draw the bars a last time."""
         self.show(snapshot)
         self._download.close()
         if self._transform is not None:

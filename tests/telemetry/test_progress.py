@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from downloader.telemetry.progress import Silence, Snapshot, Style, display
+from downloader.telemetry.counters import RunCounters
+from downloader.telemetry.observer import Sample
+from downloader.telemetry.progress import Progress, Silence, Snapshot, Style, view
 
 NOW = Snapshot(
     total=200,
@@ -27,7 +29,7 @@ NOW = Snapshot(
 def shown(style: Style, *snapshots: Snapshot, transforms: bool = True) -> str:
     """What a run off a terminal prints."""
     stream = io.StringIO()
-    bars = display(style, stream, transforms=transforms)
+    bars = view(style, stream, transforms=transforms)
     for snapshot in snapshots:
         bars.show(snapshot)
     bars.close(snapshots[-1])
@@ -50,7 +52,7 @@ def on_a_terminal(style: Style, *snapshots: Snapshot, transforms: bool = True) -
     reader = threading.Thread(target=read)
     reader.start()
     with os.fdopen(slave, "w") as stream:
-        bars = display(style, stream, transforms=transforms)
+        bars = view(style, stream, transforms=transforms)
         for snapshot in snapshots:
             bars.show(snapshot)
         bars.close(snapshots[-1])
@@ -100,7 +102,7 @@ def test_json_lines_are_json() -> None:
 def test_none_is_silent() -> None:
     """`none` prints nothing, on a terminal or off it."""
     assert shown("none", NOW) == on_a_terminal("none", NOW) == ""
-    assert isinstance(display("none"), Silence)
+    assert isinstance(view("none"), Silence)
 
 
 @pytest.mark.parametrize("style", ["auto", "bar"])
@@ -115,6 +117,18 @@ def test_bars_start_no_thread() -> None:
     """tqdm's monitor would be a thread of its own while processes are started."""
     before = threading.active_count()
     stream = io.StringIO()
-    bars = display("bar", stream)
+    bars = view("bar", stream)
     assert threading.active_count() == before
     bars.close(NOW)
+
+
+def test_progress_shows_what_the_counters_and_the_sample_say() -> None:
+    """Items of earlier runs count as done; those that ended without bytes count as downloaded; the end is shown."""
+    stream = io.StringIO()
+    counters = RunCounters(fetched=5, succeeded=3, skipped=1, ended_before_transform=2)
+    counters.failed["dns"] = 1
+    progress = Progress(view("plain", stream), counters, started_s=100.0)
+    progress.sample(Sample(at_s=104.0, listed=20, planned=True, finished_before=4, queue_depth=2, queue_size=8))
+    assert stream.getvalue() == ""
+    progress.close()
+    assert stream.getvalue() == "4 s: downloaded 11/20 (2/s), transformed 9/20 (1/s), queue 2/8, failed 1\n"

@@ -1,0 +1,42 @@
+"""Which stage limits a run, and what would make the next one better. Pure."""
+
+from collections.abc import Mapping
+
+_FULL_SHARE = 0.5
+"""A queue that is full more than half of the time says that transforms are slower than downloads."""
+_BUSY_SHARE = 0.7
+_NOTABLE_SHARE = 0.1
+"""Failures of one kind that are worth a sentence, as a share of all items."""
+
+
+def bottleneck(
+    *,
+    download_busy: float | None,
+    transform_busy: float | None,
+    queue_full: float | None,
+    writer_busy: float | None,
+) -> str:
+    """Which stage the others waited for: `download`, `transform`, `output` or `none`. All arguments are shares."""
+    if (writer_busy or 0) > _BUSY_SHARE:
+        return "output"
+    if (queue_full or 0) > _FULL_SHARE or (transform_busy or 0) > _BUSY_SHARE:
+        return "transform"
+    if (download_busy or 0) > _BUSY_SHARE:
+        return "download"
+    return "none"
+
+
+def advise(limit: str | None, failures: Mapping[str, int], total: int, *, is_processor_idle: bool) -> list[str]:
+    """What would make the next run faster or more complete, most useful first. `limit` is the bottleneck."""
+    advice = []
+    if limit == "download":
+        advice.append("downloads are the limit: more --threads may help, if the servers allow it")
+    if limit == "transform" and is_processor_idle:
+        advice.append("transforms are the limit: more --processes would help")
+    if limit == "output":
+        advice.append("writing is the limit: a faster disk for the output would help")
+    if failures and total:
+        kind, number = max(failures.items(), key=lambda entry: entry[1])
+        if number >= _NOTABLE_SHARE * total:
+            advice.append(f"{number} of {total} items failed as {kind}: `status --items --kind {kind}` lists them")
+    return advice

@@ -1,0 +1,218 @@
+"""What lies in `OUT/.downloader`: lock, journal, staged bytes, stored settings, the summary of the last run.
+
+Workspace.create(output)      to run: made if need be, locked against other runs
+Workspace.open(output)        to change what is there, while no run does
+open_output(output)           to look, also while a run is at work; changes nothing
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from downloader.config.load import dump, restore
+from downloader.config.settings import Settings
+from downloader.errors import JournalError, OutputError, OutputLocked
+from downloader.journal import FILE_NAME, Journal
+from downloader.model.items import Fetched, Requeued
+from downloader.model.states import State, after_crash
+from downloader.report.summary import Summary, summary_of
+from downloader.report.versions import versions
+
+STATE_FOLDER = ".downloader"
+_SETTINGS, _SUMMARY = "settings", "summary"
+
+
+class Workspace:
+    """The state of one output, locked by this process until it is closed.
+
+    Attributes:
+        root: the output folder.
+        staging: the folder for bytes on their way.
+        journal: what is known of every item.
+        is_foreign: whether the output folder held something before any run worked on it.
+    """
+
+    def __init__(self, root: Path, lock: FileLock, journal: Journal, *, is_foreign: bool) -> None:
+        self.root = root
+        self.staging = root / STATE_FOLDER / "staging"
+        self.journal = journal
+        self.is_foreign = is_foreign
+        self._lock = lock
+
+    @classmethod
+    def create(cls, root: Path) -> Self:
+        """The workspace of an output, made where there is none.
+
+        Raises:
+            OutputLocked: another run works on this output.
+            OutputError: the output cannot be written.
+            JournalError: its journal cannot be used.
+        """
+        state = root / STATE_FOLDER
+        try:
+            is_foreign = root.is_dir() and any(entry.name != STATE_FOLDER for entry in os.scandir(root))
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)  # the journal holds URLs with their passwords
+            (state / "staging").mkdir(exist_ok=True)
+            lock = _lock(root)
+        except (FileExistsError, NotADirectoryError):
+            raise OutputError(f"{root}: is a file, not a folder; name another output with -o") from None
+        except OSError as problem:
+            raise OutputError(f"{root}: cannot be written: {problem.strerror}; name another with -o") from None
+        return cls._locked(root, lock, is_foreign=is_foreign)
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """The workspace of an output that a run has made.
+
+        Raises:
+            OutputLocked: a run works on this output.
+            OutputError: the output cannot be written.
+            JournalError: there is no journal, or it cannot be used.
+        """
+        with open_output(root):  # says where there is none, and makes nothing
+            pass
+        try:
+            lock = _lock(root)
+        except OSError as problem:
+            raise OutputError(f"{root}: cannot be written: {problem.strerror}") from None
+        return cls._locked(root, lock, is_foreign=False)
+
+    @classmethod
+    def _locked(cls, root: Path, lock: FileLock, *, is_foreign: bool) -> Self:
+        try:
+            return cls(root, lock, Journal(root / STATE_FOLDER / FILE_NAME), is_foreign=is_foreign)
+        except BaseException:
+            lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.journal.close()
+        self._lock.release()
+
+    @property
+    def settings(self) -> Settings | None:
+        """The settings of the last run on this output; None before the first.
+
+        Raises:
+            ConfigError: another version wrote settings that this one does not understand.
+        """
+        return _stored_settings(self.journal)
+
+    def store_settings(self, settings: Settings) -> None:
+        """Remember the settings of a run."""
+        self.journal.set_meta(_SETTINGS, _json(dump(settings)))
+
+    def store_summary(self, summary: Summary) -> None:
+        """Remember how a run went, in the journal and in `summary.json`."""
+        text = _json(summary.to_json())
+        self.journal.set_meta(_SUMMARY, text)
+        path = self.root / STATE_FOLDER / "summary.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(text + "\n")
+        temporary.replace(path)
+
+    def recover(self, *, keep_fetched: bool) -> list[Fetched]:
+        """After a run that was killed: the bytes that it staged and that are intact; everything else is removed.
+
+        Items whose bytes are gone, or with `keep_fetched` false all that were fetched, are to be fetched again.
+        """
+        kept = set(self.journal.parts())
+        intact, lost = [], []
+        for fetched in self.journal.fetched():
+            if keep_fetched and after_crash(State.FETCHED, staged_intact=_is_intact(fetched)) is State.FETCHED:
+                intact.append(fetched)
+                kept.add(Path(fetched.path).name)
+            else:
+                lost.append(Requeued(item=fetched.item))
+        self.journal.record(lost)
+        for entry in os.scandir(self.staging):
+            if entry.name not in kept:
+                Path(entry.path).unlink()  # ours: the lock says that no other run is alive
+        return [fetched for fetched in intact if fetched.staged]
+
+
+class OutputView:
+    """What the journal of an output says."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.records = journal.records
+
+    def settings(self) -> Settings | None:
+        """The settings of the last run; None where it had not begun."""
+        return _stored_settings(self._journal)
+
+    def summary(self) -> dict[str, Any]:
+        """The counts as they are now, with the figures of the last run that ended."""
+        last = json.loads(self._journal.meta(_SUMMARY) or "{}")
+        now = {**summary_of(self._journal.counts()).to_json(), "versions": versions()}
+        counted = ("total", "succeeded", "failed", "skipped", "pending", "failures", "skips")
+        return {**now, **last, **{name: now[name] for name in (*counted, "bytes_downloaded", "bytes_written")}}
+
+
+@contextmanager
+def open_output(root: Path) -> Iterator[OutputView]:
+    """Look at an output without changing it, also while a run works on it.
+
+    Raises:
+        JournalError: there is no journal, or it cannot be read.
+    """
+    journal = Journal(root / STATE_FOLDER / FILE_NAME, read_only=True)
+    try:
+        yield OutputView(journal)
+    finally:
+        journal.close()
+
+
+def stored_settings(root: Path) -> Settings:
+    """The settings of the last run on an output.
+
+    Raises:
+        JournalError: no run has been there, or its journal cannot be read.
+        ConfigError: another version wrote settings that this one does not understand.
+    """
+    with open_output(root) as view:
+        settings = view.settings()
+    if settings is None:
+        raise JournalError(f"{root}: the run that made this output had not begun; give its command again")
+    return replace(settings, output=replace(settings.output, output=str(root)))
+
+
+def _stored_settings(journal: Journal) -> Settings | None:
+    text = journal.meta(_SETTINGS)
+    return None if text is None else restore(json.loads(text))
+
+
+def _lock(root: Path) -> FileLock:
+    """The lock of an output, acquired; the system releases it when its holder dies."""
+    lock = FileLock(root / STATE_FOLDER / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o") from None
+    return lock
+
+
+def _is_intact(fetched: Fetched) -> bool:
+    """Whether the bytes are still what was recorded; a user's own file needs only be there."""
+    try:
+        if not fetched.staged:
+            return Path(fetched.path).exists()
+        with Path(fetched.path).open("rb") as body:
+            return file_digest(body, "sha256").hexdigest() == fetched.sha256
+    except OSError:
+        return False
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2)
