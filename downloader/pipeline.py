@@ -310,9 +310,9 @@ class _Run:
         except BaseException as problem:  # noqa: BLE001 - handed to the main thread, which raises it
             self._problem = self._problem or problem
             if isinstance(problem, CannotGoOn) or not isinstance(problem, DownloaderError):
-                self._stop.at_once()
+                self._stop.abort()
             else:
-                self._stop.asked.set()
+                self._stop.draining.set()
         finally:
             if then is not None:
                 then()
@@ -323,13 +323,13 @@ class _Run:
         while any(thread.is_alive() for thread in threads):
             with suppress(StopIteration):
                 next(thread for thread in threads if thread.is_alive()).join(_TICK_S)
-            self._stop.look()
+            self._stop.poll()
             now_s = time.monotonic()
-            if self._stop.asked.is_set() and asked_s is None:
+            if self._stop.draining.is_set() and asked_s is None:
                 asked_s = now_s
             if asked_s is not None and now_s - asked_s > _GRACE_S:
-                self._stop.at_once()
-            if self._stop.now.is_set():
+                self._stop.abort()
+            if self._stop.aborted.is_set():
                 self._download.abort()
                 for thread in threads:
                     thread.join(_GRACE_S)  # whoever does not wake is left behind; its item stays as it was
@@ -343,7 +343,7 @@ class _Run:
         tally = self._writer.tally
         if not self._gave_up and is_hopeless(self._settings.run.max_failures, tally.failures, tally.done):
             self._gave_up = True
-            self._stop.asked.set()
+            self._stop.draining.set()
 
     def _plan(self) -> None:
         """Fill the plan, a batch at a time."""
@@ -351,7 +351,7 @@ class _Run:
             for number in self._read_sources() if self._again is None else self._journal.plan_again(self._again):
                 self._listed += number
                 self._feed.more()
-                if self._stop.asked.is_set():
+                if self._stop.draining.is_set():
                     break
         finally:
             self._planned = True
@@ -431,7 +431,7 @@ class _Run:
         )
 
     def _finish(self) -> Summary:
-        if not self._stop.asked.is_set() and (left := self._journal.unaccounted()):
+        if not self._stop.draining.is_set() and (left := self._journal.unaccounted()):
             raise Unaccounted(
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
                 "the same command goes on with them"
@@ -494,7 +494,7 @@ class _Run:
             cautions=tuple(self._cautions()),
             left_alone=self._tally.left_alone,
             rebuilds=self._transform.rebuilds,
-            interrupted=self._stop.asked.is_set(),
+            interrupted=self._stop.draining.is_set(),
             gave_up=self._why_it_gave_up(),
             versions={**base.versions, self._download.transport: version(self._download.transport)},
         )

@@ -79,7 +79,7 @@ class Feed:
         """The next item, waiting for its turn if need be; None when there is none left or the run stops."""
         with self._changed:
             idle = False
-            while not self._stop.asked.is_set():
+            while not self._stop.draining.is_set():
                 if self._limit is not None and self._hosts_queue.under_way >= self._limit:
                     self.kept_back += 1
                     self._changed.wait(_RECHECK_S)
