@@ -9,11 +9,11 @@ _WITH_PROCESSES = frozenset(("run", "process"))
 
 def main() -> None:
     """Run the command line."""
-    from downloader.stop import Held  # noqa: PLC0415 - see above
+    from downloader.stop import DeferredSignals  # noqa: PLC0415 - see above
 
     is_with_processes = not _WITH_PROCESSES.isdisjoint(sys.argv[1:2])
-    held = Held()
-    before = signal.signal(signal.SIGINT, held)
+    deferred = DeferredSignals()
+    before = signal.signal(signal.SIGINT, deferred)
     if is_with_processes:
         from downloader.transform.processes import prepare  # noqa: PLC0415 - see above
 
@@ -22,7 +22,7 @@ def main() -> None:
 
     if not is_with_processes:  # else the run takes them over
         signal.signal(signal.SIGINT, before)
-        if held.numbers:
+        if deferred.numbers:
             sys.exit(128 + signal.SIGINT)
     run_command_line()
 

@@ -46,7 +46,7 @@ class HandOff:
         """Hand one file over, waiting while the queue is full; false where the run stops before there is room."""
         started = time.monotonic()
         with self._changed:
-            while not self._stop.now.is_set():
+            while not self._stop.aborted.is_set():
                 if not self._backlog and self._offer(fetched):
                     self._waited(time.monotonic() - started)
                     return True

@@ -85,7 +85,7 @@ class LocalStage:
             while (task := self._backlog.take()) is not None:
                 self._process(task)
         except BaseException:
-            self._stop.at_once()
+            self._stop.abort()
             raise
 
     def _process(self, task: Task) -> None:

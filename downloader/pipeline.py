@@ -166,7 +166,7 @@ class _Run:
     def _local_stage(self, screening: Screening, hand_on: HandOn | None) -> LocalStage:
         threads = self._settings.concurrency.threads
         return LocalStage(
-            Backlog(self._workspace.journal.open_local, self._stop.asked.is_set),
+            Backlog(self._workspace.journal.open_local, self._stop.draining.is_set),
             threads=_MAX_LOCAL_THREADS if threads == "auto" else min(threads, _MAX_LOCAL_THREADS),
             staging=None if self._settings.makes_images else str(self._workspace.staging),
             screening=screening,
@@ -248,7 +248,7 @@ class _Run:
         limit = self._settings.run.max_failures
         if not self._gave_up and is_hopeless(limit, self._counters.failures, self._counters.done):
             self._gave_up = True
-            self._stop.asked.set()
+            self._stop.draining.set()
 
     def _sample(self) -> Sample:
         planner, transform = self._planner, self._transform
@@ -266,7 +266,7 @@ class _Run:
 
     def _finish(self) -> Summary:
         journal = self._workspace.journal
-        if not self._stop.asked.is_set() and (left := journal.unaccounted()):
+        if not self._stop.draining.is_set() and (left := journal.unaccounted()):
             raise Unaccounted(
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
                 "the same command goes on with them"
@@ -295,7 +295,7 @@ class _Run:
             cautions=tuple(self._cautions()),
             left_alone=self._sources_seen.left_alone,
             rebuilds=transform.rebuilds if transform else 0,
-            interrupted=self._stop.asked.is_set(),
+            interrupted=self._stop.draining.is_set(),
             gave_up=self._why_it_gave_up(),
             versions=versions(*([download.transport] if download else [])),
         )

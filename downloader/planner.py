@@ -48,7 +48,7 @@ class Planner:
                 self.listed += rows
                 self.finished_before += finished
                 self._grew()
-                if self._stop.asked.is_set():
+                if self._stop.draining.is_set():
                     break
         finally:
             self.is_complete = True

@@ -1,51 +1,51 @@
-"""How a run is told to end: softly (finish what is in hand) or now."""
+"""How a run is told to end: drain (finish the items in hand) or abort."""
 
 import threading
 from types import FrameType
 
 
 class Stop:
-    """Two flags that every stage looks at, and the reason for them.
+    """Two events that every stage checks, and the signal behind them, if any.
 
     `signalled` may be called in a signal handler: it only assigns plain attributes, since taking a lock there could
-    deadlock with the code that was interrupted. The main loop calls `look` to turn that into events.
+    deadlock with the interrupted code. The main loop calls `poll` to turn signals into events.
     """
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
-        """Take no new items; finish what is in hand."""
-        self.now = threading.Event()
-        """Leave everything as it is."""
+        self.draining = threading.Event()
+        """Take no new items; finish those in hand."""
+        self.aborted = threading.Event()
+        """Abandon the items in hand; the journal keeps their last durable state."""
         self.signal: int | None = None
         self._signals = 0
 
     def signalled(self, signal: int) -> None:
-        """A signal came: the first asks, the second insists."""
+        """Note a signal: the first drains, the second aborts."""
         self.signal = self.signal or signal
         self._signals += 1
 
-    def look(self) -> None:
-        """Lease signals into events."""
+    def poll(self) -> None:
+        """Set the events that the signals received so far ask for."""
         if self._signals > 0:
-            self.asked.set()
+            self.draining.set()
         if self._signals > 1:
-            self.now.set()
+            self.aborted.set()
 
-    def at_once(self) -> None:
+    def abort(self) -> None:
         """End now, whatever is in hand."""
-        self.asked.set()
-        self.now.set()
+        self.draining.set()
+        self.aborted.set()
 
 
-class Held:
-    """A handler that keeps signals until somebody can do something about them.
+class DeferredSignals:
+    """A signal handler that records signals until the program can act on them.
 
-    An exception would come out of the midst of an import, and not all that is imported lets it through.
+    An exception raised in the middle of an import may be swallowed by the imported module.
     """
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """A signal came."""
+        """Record a signal."""
         self.numbers.append(number)

@@ -37,9 +37,9 @@ class Supervisor:
         except BaseException as problem:  # noqa: BLE001 - the main thread raises it
             self.problem = self.problem or problem
             if isinstance(problem, CannotGoOn) or not isinstance(problem, DownloaderError):
-                self._stop.at_once()
+                self._stop.abort()
             else:
-                self._stop.asked.set()
+                self._stop.draining.set()
         finally:
             if then is not None:
                 then()
@@ -50,12 +50,12 @@ class Supervisor:
         draining_since_s: float | None = None
         while alive := [thread for thread in threads if thread.is_alive()]:
             alive[0].join(TICK_S)
-            self._stop.look()
-            if self._stop.asked.is_set() and draining_since_s is None:
+            self._stop.poll()
+            if self._stop.draining.is_set() and draining_since_s is None:
                 draining_since_s = time.monotonic()
             if draining_since_s is not None and time.monotonic() - draining_since_s > GRACE_S:
-                self._stop.at_once()
-            if self._stop.now.is_set():
+                self._stop.abort()
+            if self._stop.aborted.is_set():
                 self._abort()
                 for thread in alive:
                     thread.join(GRACE_S)  # a thread that does not wake is left behind; its item stays as it was

@@ -114,7 +114,7 @@ class Stage:
 def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
     running = Stage(tmp_path, **getattr(request, "param", {}))
     yield running
-    running.stop.at_once()
+    running.stop.abort()
 
 
 def kinds(outcomes: dict[int, Outcome]) -> dict[int, FailureKind]:

@@ -41,7 +41,7 @@ def test_a_stopped_run_lets_go_of_whoever_waits() -> None:
     results: list[bool] = []
     waiting = threading.Thread(target=lambda: results.append(handoff.put(message(1))))
     waiting.start()
-    stop.at_once()
+    stop.abort()
     waiting.join(10)
     assert results == [False]
     assert handoff.outstanding == 0

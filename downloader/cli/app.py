@@ -258,7 +258,7 @@ def _execute(
     """Run, show the summary, and leave with the contract's exit code."""
     from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.report.budget import allows  # noqa: PLC0415
-    from downloader.stop import Held, Stop  # noqa: PLC0415
+    from downloader.stop import DeferredSignals, Stop  # noqa: PLC0415
 
     logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     stop = Stop()
@@ -268,7 +268,7 @@ def _execute(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.signal(number, on_signal)
-        if isinstance(before, Held):
+        if isinstance(before, DeferredSignals):
             for early in before.numbers:
                 stop.signalled(early)
     summary = work(stop)

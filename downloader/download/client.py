@@ -85,7 +85,7 @@ class Client:
         self._staging = staging
         self._saved = saved
         self._random_share = random_share
-        self._watch = Watch(stopped=network.stop.now.is_set)
+        self._watch = Watch(stopped=network.stop.aborted.is_set)
         self._transport = network.transport(self._watch)
         self._cookies = httpx.Cookies(read_cookies(network.settings.cookies))
         timeout_s = network.settings.timeout
@@ -380,14 +380,14 @@ class Client:
         undo = decoder(coded, self._settings.max_size) if coded else None
         speed = LeastSpeed(self._settings.min_speed, time.monotonic())
         for chunk in answer.body:
-            if self._stop.now.is_set():
+            if self._stop.aborted.is_set():
                 raise Interrupted
             if speed.too_slow(len(chunk), time.monotonic()):
                 least = show_size(self._settings.min_speed)
                 raise Problem(FailureKind.TOO_SLOW, f"slower than {least} a second; --min-speed allows less")
             if self._network.rate is not None:
                 delay_s = self._network.rate.delay_s(len(chunk), time.monotonic())
-                self._stop.now.wait(delay_s)
+                self._stop.aborted.wait(delay_s)
                 speed.waited(delay_s)
             if undo:
                 yield from undo.decode(chunk)

@@ -147,12 +147,12 @@ class DownloadStage:
         except Interrupted:
             return
         except OSError as problem:
-            self._stop.at_once()
+            self._stop.abort()
             raise OutputError(
                 f"{self._staging}: cannot be written: {problem.strerror}; the same command continues once it can"
             ) from problem
         except BaseException:
-            self._stop.at_once()
+            self._stop.abort()
             raise
         finally:
             client.close()

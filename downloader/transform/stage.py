@@ -133,7 +133,7 @@ class TransformStage:
     def run(self) -> None:
         """Drive until everything handed over is answered; raises CannotGoOn where no crew survives."""
         try:
-            while not self._stop.now.is_set() and not self._finished():
+            while not self._stop.aborted.is_set() and not self._finished():
                 self._handoff.feed()
                 self._keep_busy()
                 self._collect()
@@ -278,7 +278,7 @@ class TransformStage:
         crews = [crew for crew in (self._crew, self._lone) if crew is not None]
         self._crew = self._lone = None
         for crew in crews:
-            if self._stop.now.is_set() or not self._finished():
+            if self._stop.aborted.is_set() or not self._finished():
                 crew.dismiss()
             else:
                 with suppress(queue.Full):  # a full queue wakes them just as well
