@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from multiprocessing.queues import Queue
 from typing import TypeAlias
 
@@ -32,10 +32,11 @@ class HandOff:
     `size` is the bound: how many messages wait at most.
     """
 
-    def __init__(self, size: int, stop: Stop, waited: Callable[[float], None]) -> None:
+    def __init__(self, size: int, stop: Stop) -> None:
         self.size = size
         self._stop = stop
-        self._waited = waited
+        self.waited_s = 0.0
+        """Seconds that threads have waited in `put` so far."""
         self._changed = threading.Condition()
         self._channel: Channel | None = None
         self._ledger: dict[int, Fetched] = {}
@@ -48,7 +49,7 @@ class HandOff:
         with self._changed:
             while not self._stop.aborted.is_set():
                 if not self._backlog and self._offer(fetched):
-                    self._waited(time.monotonic() - started)
+                    self.waited_s += time.monotonic() - started
                     return True
                 self._changed.wait(_RECHECK_S)
         return False

@@ -9,7 +9,6 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from downloader.model.items import (
 )
 from downloader.model.spans import Phase, Span
 from downloader.scheduling.backlog import Backlog
-from downloader.scheduling.interface import Emit
+from downloader.scheduling.interface import Emit, HandOn
 from downloader.screening import Screening
 from downloader.stop import Stop
 
@@ -37,15 +36,13 @@ _READ_BYTES = 1024 * 1024
 
 Task = Item | Fetched
 """What has no outcome yet: an item, or bytes that an earlier run has fetched."""
-HandOn = Callable[[Fetched], bool]
-"""Passes bytes to the next stage, after waiting for room; false where the run ends first."""
 
 
 class LocalStage:
     """Turns items that need no network into fetched files.
 
     Args:
-        backlog: where items come from.
+        feed: where items come from.
         threads: files that are opened, or copied, at the same time.
         staging: folder for copies, where files are to be copied as `fetch` does; None where they are used in place.
         screening: decides what is wanted.
@@ -56,7 +53,7 @@ class LocalStage:
 
     def __init__(
         self,
-        backlog: Backlog[Task],
+        feed: Backlog[Task],
         *,
         threads: int,
         staging: str | None,
@@ -65,8 +62,8 @@ class LocalStage:
         hand_on: HandOn | None,
         stop: Stop,
     ) -> None:
-        self._backlog = backlog
-        self._threads = threads
+        self.feed = feed
+        self.threads = threads
         self._staging = staging
         self._screening = screening
         self._emit = emit
@@ -75,14 +72,14 @@ class LocalStage:
 
     def run(self) -> None:
         """Work until the backlog is empty or the run stops; raises what ended a thread."""
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="local") as pool:
-            loops = [pool.submit(self._loop) for _ in range(self._threads)]
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="local") as pool:
+            loops = [pool.submit(self._loop) for _ in range(self.threads)]
             for loop in loops:
                 loop.result()
 
     def _loop(self) -> None:
         try:
-            while (task := self._backlog.take()) is not None:
+            while (task := self.feed.take()) is not None:
                 self._process(task)
         except BaseException:
             self._stop.abort()

@@ -15,11 +15,10 @@ this pipeline without a transform stage, `process` without a download stage.
 import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -27,26 +26,29 @@ from downloader import sources
 from downloader.config.settings import Settings
 from downloader.errors import Unaccounted
 from downloader.handoff import HandOff
-from downloader.journal import Namer, RetryFilter
+from downloader.journal import Journal, RetryFilter
 from downloader.local import LocalStage
 from downloader.model.failures import is_transient
-from downloader.model.items import Fetched, Item, Request, Row, Transformed, Url
-from downloader.model.urls import host_of
-from downloader.planner import Batches, Planner, check_same_results, keeps_originals, plan_retry, plan_sources
+from downloader.model.items import Fetched, Request, Row, Transformed
+from downloader.naming.rules import NamingRules
+from downloader.planner import Batches, Planner, UrlRows, check_same_results, plan_retry, plan_sources
+from downloader.report.advice import cautions
 from downloader.report.budget import common_cause, is_hopeless
-from downloader.report.summary import QueueFigures, StageFigures, Summary, summary_of
+from downloader.report.figures import with_figures
+from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
-from downloader.scheduling.scheduler import Entry, Scheduler, read_plan
+from downloader.scheduling.interface import HandOn
+from downloader.scheduling.scheduler import Scheduler
 from downloader.screening import Duplicates, Screening
 from downloader.sinks.files import FilesSink
+from downloader.sources import SourceCounters
 from downloader.stop import Stop
+from downloader.storage.local import LocalStore
 from downloader.supervisor import Supervisor
-from downloader.telemetry.counters import RunCounters
-from downloader.telemetry.meters import QueueMeter, StageMeters
-from downloader.telemetry.observer import Observer, Observers, Sample
-from downloader.telemetry.progress import Progress, view
-from downloader.telemetry.sampler import largest_rss_bytes, peak_rss_bytes
+from downloader.telemetry.observer import Sample
+from downloader.telemetry.run import RunTelemetry
+from downloader.telemetry.sampler import largest_rss_bytes
 from downloader.transform.stage import TransformStage
 from downloader.workspace import Workspace
 from downloader.writer import Writer
@@ -70,14 +72,14 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
         DownloaderError: the run could not start or go on; its message says why. Single items never raise.
     """
     sources.check(settings)
-    counters = SourceCounters()
+    seen = SourceCounters()
 
-    def batches(journal: Journal, names: Namer) -> Batches:
-        rows = sources.read(settings, stdin or sys.stdin, counters)
-        return plan_sources(journal, rows, names, settings.output.overwrite)
+    def plan(journal: Journal, rules: NamingRules) -> Batches:
+        rows = sources.read(settings, stdin or sys.stdin, seen)
+        return plan_sources(journal, rows, rules.names, settings.output.overwrite)
 
     with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
-        this = _Run(settings, workspace, batches, counters, stop or Stop(), stack)
+        this = _Run(settings, workspace, plan, seen, stop or Stop(), stack)
         workspace.store_settings(settings)
         return this.go()
 
@@ -91,73 +93,69 @@ def retry(settings: Settings, wanted: RetryFilter = is_transient, *, stop: Stop 
         DownloaderError: as `run`.
     """
 
-    def batches(journal: Journal, _names: Namer) -> Batches:
+    def plan(journal: Journal, _rules: NamingRules) -> Batches:
         return plan_retry(journal, wanted)
 
     with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
-        return _Run(settings, workspace, batches, SourceCounters(), stop or Stop(), stack).go()
+        return _Run(settings, workspace, plan, SourceCounters(), stop or Stop(), stack).go()
 
 
 class _Run:
-    """One run: its stages, wired, and what is measured of them. `stack` ends what was started for nothing."""
+    """One run: its stages, wired. `stack` ends processes that were started for nothing."""
 
     def __init__(
         self,
         settings: Settings,
         workspace: Workspace,
-        batches: Callable[[Journal, Namer], Batches],
-        sources_seen: SourceCounters,
+        plan: Callable[[Journal, NamingRules], Batches],
+        seen: SourceCounters,
         stop: Stop,
         stack: ExitStack,
     ) -> None:
-        self._started_s = time.monotonic()
         self._settings = settings
         self._workspace = workspace
+        self._seen = seen
         self._stop = stop
-        self._sources_seen = sources_seen
+        self._gave_up = False
         check_same_results(workspace.settings, settings)
         rules = NamingRules.of(settings)
-        self._counters, self._meters, self._queue = RunCounters(), StageMeters(), QueueMeter()
-        duplicates = Duplicates(workspace.journal.find_duplicate) if settings.source.dedup else None
-        shown = Progress(view(settings.run.progress, transforms=settings.makes_images), self._counters, self._started_s)
-        observers = (self._counters, self._meters, self._queue, duplicates, shown)
-        self._observers = Observers(observer for observer in observers if observer is not None)
-        self._sink = FilesSink(
-            LocalStore(workspace.root),
-            replace=settings.output.overwrite == "always",
-            variants=rules.variants,
-            is_foreign=workspace.is_foreign,
+        journal = workspace.journal
+        duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
+        self._telemetry = RunTelemetry(
+            settings.run.progress, transforms=settings.makes_images, others=[duplicates] if duplicates else []
         )
-        screening = Screening(self._sink, duplicates)
         self._writer = Writer(
-            self._sink,
-            workspace.journal.record,
-            self._observers,
+            FilesSink(
+                LocalStore(workspace.root),
+                replace=settings.output.overwrite == "always",
+                variants=rules.variants,
+                is_foreign=workspace.is_foreign,
+            ),
+            journal.record,
+            self._telemetry.observers,
             results=Transformed if settings.makes_images else Fetched,
-            prepare=_server_names(workspace.journal, rules) if settings.output.trust_server_names else None,
+            prepare=_server_names(journal, rules) if settings.output.trust_server_names else None,
         )
+        screening = Screening(self._writer.sink, duplicates)
         self._transform = self._transform_stage(stack) if settings.makes_images else None  # no thread exists yet
-        hand_on = self._transform and self._transform.handoff.put
+        hand_on = self._transform.handoff.put if self._transform else None
         self._local = self._local_stage(screening, hand_on)
         self._download = None if settings.is_local else self._download_stage(screening, hand_on)
-        feeds = [self._local.backlog, *([self._download.scheduler] if self._download else [])]
-        self._planner = Planner(batches(workspace.journal, rules.names), feeds, stop)
+        stages = (self._local, self._download)
+        self._planner = Planner(plan(journal, rules), [stage.feed for stage in stages if stage], stop)
         self._supervisor = Supervisor(stop, self._download.abort if self._download else lambda: None)
-        self._gave_up = False
 
     # -- wiring ----------------------------------------------------------------------------------------------------
 
     def _transform_stage(self, stack: ExitStack) -> TransformStage:
-        settings = self._settings
-        handoff = HandOff(settings.concurrency.queue_size, self._stop)
         stage = TransformStage(
-            settings.transform,
-            process_count(settings),
+            self._settings.transform,
+            process_count(self._settings),
             str(self._workspace.staging),
-            handoff,
+            HandOff(self._settings.concurrency.queue_size, self._stop),
             self._writer.emit,
             self._stop,
-            keep_originals=keeps_originals(settings),
+            keep_originals=self._settings.keeps_originals,
         )
         stack.callback(stage.abandon)
         stage.start()
@@ -179,13 +177,20 @@ class _Run:
         # HTTP and TLS are loaded while the processes come up: 0.15 s of the second that a short run takes.
         from downloader.download.stage import DownloadStage  # noqa: PLC0415 - see above
 
+        handoff = self._transform.handoff if self._transform else None
         return DownloadStage(
             self._settings,
             str(self._workspace.staging),
+            Scheduler(
+                per_host=self._settings.concurrency.per_host,
+                host_delay_s=self._settings.download.host_delay,
+                stopped=self._stop.draining.is_set,
+            ),
+            UrlRows(self._workspace.journal, self._writer.call),
             screening=screening,
             emit=self._writer.emit,
             hand_on=hand_on,
-            waited_s=(lambda: self._transform.handoff.waited_s) if self._transform else lambda: 0.0,
+            waited_s=lambda: handoff.waited_s if handoff else 0.0,
             stop=self._stop,
         )
 
@@ -193,12 +198,11 @@ class _Run:
 
     def go(self) -> Summary:
         """Start everything in order, watch it, and end it in order."""
-        journal = self._workspace.journal
         for caution in self._cautions():
             _log.warning("%s", caution)
         for fetched in self._workspace.recover(keep_fetched=self._settings.makes_images):
             self._writer.adopt(fetched)
-        journal.begin_plan(track_bodies=self._settings.source.dedup)
+        self._workspace.journal.begin_plan(track_bodies=self._settings.source.dedup)
         if self._transform:
             self._transform.wait_until_up()
         start = self._supervisor.start
@@ -211,9 +215,8 @@ class _Run:
         finally:
             self._writer.close()
             writer.join()
-            self._sink.close()
-            self._observers.sample(self._sample())
-            self._observers.close()
+            self._writer.sink.close()
+            self._telemetry.close(self._sample())
         self._supervisor.raise_problem()
         return self._finish()
 
@@ -228,38 +231,24 @@ class _Run:
             if self._transform:
                 self._transform.handoff.close()
 
-    def _read_plan(self) -> None:
-        """Bring the scheduler the rows it asks for."""
-        journal = self._workspace.journal
-        has_index = False
-
-        def of_host(host: str, start: int, stop: int, limit: int) -> list[Entry[Item]]:
-            nonlocal has_index
-            if not has_index:
-                self._writer.call(journal.index_hosts)  # the thread that writes to the journal
-                has_index = True
-            return [Entry(number, host, item) for number, item in journal.open_urls_of_host(host, start, stop, limit)]
-
-        read_plan(self._scheduler, lambda after, limit: ..., of_host)
-
     def _tick(self) -> None:
-        """Ten times a second: show where the run stands, and stop one that has too many failures."""
-        self._observers.sample(self._sample())
-        limit = self._settings.run.max_failures
-        if not self._gave_up and is_hopeless(limit, self._counters.failures, self._counters.done):
+        """Ten times a second: show where the run stands, and end one that has too many failures."""
+        self._telemetry.sample(self._sample())
+        counters, limit = self._telemetry.counters, self._settings.run.max_failures
+        if not self._gave_up and is_hopeless(limit, counters.failures, counters.done):
             self._gave_up = True
             self._stop.draining.set()
 
     def _sample(self) -> Sample:
-        planner, transform = self._planner, self._transform
+        planner, handoff = self._planner, self._transform.handoff if self._transform else None
         return Sample(
             at_s=time.monotonic(),
             listed=planner.listed,
             planned=planner.is_complete,
             finished_before=planner.finished_before,
-            queue_depth=transform.handoff.depth() if transform else 0,
-            queue_size=transform.handoff.size if transform else 0,
-            worker_rss_bytes=largest_rss_bytes(transform.pids()) if transform else None,
+            queue_depth=handoff.depth() if handoff else 0,
+            queue_size=handoff.size if handoff else 0,
+            worker_rss_bytes=largest_rss_bytes(self._transform.pids()) if self._transform else None,
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -271,31 +260,53 @@ class _Run:
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
                 "the same command goes on with them"
             )
-        summary = self._summary(time.monotonic() - self._started_s)
-        self._workspace.store_summary(summary)
-        return summary
-
-    def _summary(self, duration_s: float) -> Summary:
-        """What the journal counts over all runs, with the figures of this one."""
-        counters, download, transform = self._counters, self._download, self._transform
-        return replace(
-            summary_of(self._workspace.journal.counts()),
-            duration_s=duration_s,
-            new=counters.done,
-            new_succeeded=counters.succeeded,
-            unchanged=counters.unchanged,
-            download=...,
-            transform=...,
-            queue=...,
+        download, transform = self._download, self._transform
+        summary = with_figures(
+            summary_of(journal.counts()),
+            self._telemetry,
+            threads=download.threads if download else self._local.threads,
+            processes=process_count(self._settings) if transform else 0,
+            queue_size=transform.handoff.size if transform else 0,
+            waited_s=transform.handoff.waited_s if transform else 0.0,
+        )
+        summary = replace(
+            summary,
             writer_busy_s=self._writer.busy_s,
-            is_processor_idle=process_count(self._settings) < (os.cpu_count() or 1),
-            peak_rss_parent_bytes=peak_rss_bytes(),
-            peak_rss_worker_bytes=self._queue.peak_worker_rss_bytes,
             pace=download.pace if download else None,
-            cautions=tuple(self._cautions()),
-            left_alone=self._sources_seen.left_alone,
+            cautions=self._cautions(),
+            left_alone=self._seen.left_alone,
             rebuilds=transform.rebuilds if transform else 0,
             interrupted=self._stop.draining.is_set(),
             gave_up=self._why_it_gave_up(),
             versions=versions(*([download.transport] if download else [])),
         )
+        self._workspace.store_summary(summary)
+        return summary
+
+    def _why_it_gave_up(self) -> str | None:
+        if not self._gave_up or (most := self._workspace.journal.most_failures()) is None:
+            return None
+        return f"more failures than --max-failures {self._settings.run.max_failures}: {common_cause(*most)}"
+
+    def _cautions(self) -> tuple[str, ...]:
+        insecure = self._settings.download.insecure and not self._settings.is_local
+        return cautions(insecure=insecure, options_ignored=self._seen.options_ignored)
+
+
+def _server_names(journal: Journal, rules: NamingRules) -> Callable[[Fetched], Fetched]:
+    """Gives fetched items the names that their servers have for them, unless the list has one."""
+
+    def renamed(fetched: Fetched) -> Fetched:
+        item = fetched.item
+        if fetched.server_name is None or (item.request and item.request.name):
+            return fetched
+        row = Row(source=item.source, what=item.what, request=Request(name=fetched.server_name))
+        return replace(fetched, item=journal.rename(item, rules.names(row, 0, item.key)))
+
+    return renamed
+
+
+def process_count(settings: Settings) -> int:
+    """How many transform processes there are to be."""
+    processes = settings.concurrency.processes
+    return (os.cpu_count() or 1) if processes == "auto" else processes

@@ -1,14 +1,15 @@
 """The plan of a run: rows of sources, named and entered into the journal; and the rules against mixing results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from downloader.config.load import each_section
 from downloader.config.settings import Settings
 from downloader.errors import ConfigError
 from downloader.journal import Journal, Namer, OverwritePolicy, RetryFilter
-from downloader.model.items import Row
+from downloader.model.items import Item, Row
 from downloader.stop import Stop
 
 _FIRST_BATCH_ROWS, _MAX_BATCH_ROWS = 1000, 4000
@@ -18,12 +19,22 @@ Batches = Iterator[tuple[int, int]]
 """For each batch that was entered: its rows, and how many of them had their outcome already."""
 
 
+class PlanReader(Protocol):
+    """A reader of the plan, told of its growth."""
+
+    def plan_grew(self) -> None:
+        """Rows were added to the plan."""
+
+    def plan_complete(self) -> None:
+        """No more rows will be added to the plan."""
+
+
 class Planner:
     """Enters a plan, batch by batch, in a thread of its own.
 
     Args:
         batches: enters the next batch each time it is asked.
-        grew: called after each batch, and `complete` after the last, or when planning ends for another reason.
+        readers: who reads the plan meanwhile.
         stop: ends planning early.
 
     Attributes:
@@ -32,10 +43,9 @@ class Planner:
         is_complete: whether no more rows will come.
     """
 
-    def __init__(self, batches: Batches, *, grew: Callable[[], None], complete: Callable[[], None], stop: Stop) -> None:
+    def __init__(self, batches: Batches, readers: Sequence[PlanReader], stop: Stop) -> None:
         self._batches = batches
-        self._grew = grew
-        self._complete = complete
+        self._readers = readers
         self._stop = stop
         self.listed = 0
         self.finished_before = 0
@@ -47,12 +57,34 @@ class Planner:
             for rows, finished in self._batches:
                 self.listed += rows
                 self.finished_before += finished
-                self._grew()
+                for reader in self._readers:
+                    reader.plan_grew()
                 if self._stop.draining.is_set():
                     break
         finally:
             self.is_complete = True
-            self._complete()
+            for reader in self._readers:
+                reader.plan_complete()
+
+
+class UrlRows:
+    """The URLs of a plan, for the scheduler. `call` runs something in the thread that writes to the journal."""
+
+    def __init__(self, journal: Journal, call: Callable[[Callable[[], None]], None]) -> None:
+        self._journal = journal
+        self._call = call
+        self._is_indexed = False
+
+    def following(self, sequence: int, limit: int) -> Sequence[tuple[int, Item]]:
+        """The next pending URLs after a sequence number."""
+        return self._journal.open_urls(sequence, limit)
+
+    def of_host(self, host: str, first: int, last: int, limit: int) -> Sequence[tuple[int, Item]]:
+        """The next pending URLs of a host, between two sequence numbers, both included."""
+        if not self._is_indexed:
+            self._call(self._journal.index_hosts)
+            self._is_indexed = True
+        return self._journal.open_urls_of_host(host, first, last, limit)
 
 
 def plan_sources(journal: Journal, rows: Iterator[Row], names: Namer, overwrite: OverwritePolicy) -> Batches:
@@ -80,8 +112,8 @@ def check_same_results(earlier: Settings | None, settings: Settings) -> None:
     if earlier is None:
         return
     root = Path(settings.output.output)
-    if keeps_originals(earlier) != keeps_originals(settings):
-        how = "with" if keeps_originals(earlier) else "without"
+    if earlier.keeps_originals != settings.keeps_originals:
+        how = "with" if earlier.keeps_originals else "without"
         raise ConfigError(
             f"{root}: made by an earlier run {how} --keep-originals, on which names of results depend; "
             "name another output with -o"
@@ -94,11 +126,6 @@ def check_same_results(earlier: Settings | None, settings: Settings) -> None:
             f"{root}: made by an earlier run with another {', '.join(different)}; name another output "
             "with -o, or let --overwrite always make everything anew"
         )
-
-
-def keeps_originals(settings: Settings) -> bool:
-    """Whether originals are kept beside the results; the results of `fetch` are originals themselves."""
-    return settings.output.keep_originals and settings.makes_images
 
 
 def _results(settings: Settings) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from downloader.errors import OutputError
 from downloader.journal import Journal, Written, WrittenFile
-from downloader.pipeline import STATE_FOLDER, hold
+from downloader.workspace import STATE_FOLDER, Workspace
 
 _THREADS = min(32, 4 * (os.cpu_count() or 1))
 """Files read at the same time: hashing lets go of the interpreter's lock, and disks like several requests at once."""
@@ -62,9 +62,9 @@ def verify(output: Path) -> Findings:
         OutputError: the output cannot be read.
     """
     findings = Findings()
-    with hold(output) as journal:
-        _check_written(journal, output, findings)
-        _look_for_orphans(journal, output, findings)
+    with Workspace.open(output) as workspace:
+        _check_written(workspace.journal, output, findings)
+        _look_for_orphans(workspace.journal, output, findings)
     return findings
 
 
@@ -88,7 +88,7 @@ def _check_written(journal: Journal, output: Path, findings: Findings) -> None:
                 findings.files += len(found)
             findings.items += len(batch)
             findings.requeued += len(incomplete)
-            journal.send_back(incomplete)
+            journal.requeue(incomplete)
 
 
 def _check(path: Path, file: WrittenFile) -> _Finding:

@@ -1,6 +1,7 @@
-"""The writer: one thread that stores results and then records facts, in batches.
+"""The writer: one thread that stores results and records facts, in batches. Nothing else writes to a running output.
 
-Every fact of a run passes here, so the counts of the run need no lock: this thread alone writes them.
+For each batch: the sink stores the results, the journal records all facts in one transaction, the sink settles, and the
+observers are told. So whatever an observer hears of is durable.
 """
 
 import os
@@ -11,182 +12,178 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from downloader.model.failures import Stage
-from downloader.model.items import Fact, Failed, Fetched, Item, Skipped, Stored, Transformed, Unchanged, Url
-from downloader.sinks.files import FilesSink
+from downloader.model.items import Fact, Failed, Fetched, Skipped, Stored, Transformed, Unchanged
+from downloader.sinks.interface import Sink
+from downloader.telemetry.observer import Observer
 
-_BATCH = 256
+_MAX_BATCH = 256
 _BATCH_S = 0.1
-"""Seconds a fact may wait for company before it is made durable."""
-_ROOM = 1024
+"""Seconds that a fact may wait for others before it is made durable."""
+_MAX_QUEUED = 1024
 """Facts that may wait; beyond it the stages before are held up."""
 
-_BEFORE_TRANSFORM = frozenset({Stage.SOURCE, Stage.DOWNLOAD})
-
 Record = Callable[[Sequence[Fact]], None]
+"""Makes facts durable, all or none."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What has happened so far in this run. Written by the writer only; others may look."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Something to do in the writer thread, between two batches."""
 
-    fetched: int = 0
-    transformed: int = 0
-    succeeded: int = 0
-    skipped: int = 0
-    unchanged: int = 0
-    ended_before_transform: int = 0
-    """Items whose outcome came without bytes: failed, skipped or found unchanged while being fetched."""
-    failed: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
-    bytes_downloaded: int = 0
-    bytes_written: int = 0
-    seconds: float = 0.0
-    """Time this thread has spent storing and recording."""
-
-    @property
-    def failures(self) -> int:
-        """Items that failed, at any stage."""
-        return sum(self.failed.values())
-
-    @property
-    def done(self) -> int:
-        """Items with an outcome."""
-        return self.succeeded + self.unchanged + self.skipped + self.failures
-
-    def count(self, fact: Fact) -> None:
-        """Take one fact in."""
-        match fact:
-            case Fetched():
-                self.fetched += 1
-                if isinstance(fact.item.what, Url):
-                    self.bytes_downloaded += fact.bytes
-            case Transformed():
-                self.transformed += 1
-            case Stored():
-                self.succeeded += 1
-                self.bytes_written += sum(output.bytes for output in fact.outputs)
-            case Unchanged():
-                self.unchanged += 1
-                self.ended_before_transform += 1
-            case Failed():
-                self.failed[fact.stage] += 1
-                self.ended_before_transform += fact.stage in _BEFORE_TRANSFORM
-            case Skipped():
-                self.skipped += 1
-                self.ended_before_transform += fact.stage in _BEFORE_TRANSFORM
+    work: Callable[[], None]
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Writer:
-    """Stores what was made and records what was learned.
+    """Takes facts from all threads.
 
-    `keep_bytes` is the `fetch` command: fetched bytes are the result. `record` makes facts durable.
+    Args:
+        sink: stores results.
+        record: records facts.
+        observer: is told of every batch that was recorded.
+        results: the facts that are results: `Transformed`, or for `fetch` `Fetched`.
+        prepare: changes a result before it is stored, such as its name; None where nothing is to be changed.
     """
 
-    def __init__(self, sink: FilesSink, record: Record, *, keep_bytes: bool) -> None:
-        self._sink = sink
+    def __init__(
+        self,
+        sink: Sink,
+        record: Record,
+        observer: Observer,
+        *,
+        results: type[Transformed] | type[Fetched],
+        prepare: Callable[[Fetched], Fetched] | None = None,
+    ) -> None:
+        self.sink = sink
         self._record = record
-        self._keep_bytes = keep_bytes
-        self._facts: queue.Queue[Fact | None] = queue.Queue(_ROOM)
+        self._observer = observer
+        self._results = results
+        self._prepare = prepare
+        self._queue: queue.Queue[Fact | _Call | None] = queue.Queue(_MAX_QUEUED)
         self._staged: dict[int, str] = {}
-        self._enough = threading.Event()
-        """A batch has come, or all that will: the writer is not woken for each fact."""
-        self._closing = False
-        self._closed = False
-        self._given_up = False
-        self.tally = Tally()
+        """Fetched bytes by item, to be removed with its outcome."""
+        self._batch_is_due = threading.Event()
+        """A whole batch waits, or the end: the writer is not woken for each fact."""
+        self._is_closing = False
+        self._has_ended = False
+        self.busy_s = 0.0
+        """Seconds spent in storing and recording."""
 
-    def tell(self, fact: Fact) -> None:
-        """Hand a fact to the writer; waits while it is far behind."""
-        self._facts.put(fact)
-        if self._facts.qsize() >= _BATCH:
-            self._enough.set()
+    # -- for other threads ---------------------------------------------------------------------------------------------
+
+    def emit(self, fact: Fact) -> None:
+        """Hand a fact over; waits while the writer is far behind."""
+        self._queue.put(fact)
+        if self._queue.qsize() >= _MAX_BATCH:
+            self._batch_is_due.set()
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Let the writer thread do something between two batches; returns when it has, or the writer has ended."""
+        call = _Call(work)
+        self._queue.put(call)
+        self._batch_is_due.set()
+        call.done.wait()
 
     def close(self) -> None:
         """No more facts will come."""
-        self._closing = True
-        self._facts.put(None)
-        self._enough.set()
+        self._is_closing = True
+        self._queue.put(None)
+        self._batch_is_due.set()
+
+    def adopt(self, fetched: Fetched) -> None:
+        """Take charge of bytes that an earlier run staged; called before the thread starts."""
+        self._staged[fetched.item.id] = fetched.path
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Work until closed. Raises what stopped it; facts told after that are dropped, so that nobody blocks."""
-        try:
-            while (batch := self._batch()) is not None:
-                started = time.monotonic()
-                self._write(batch)
-                self.tally.seconds += time.monotonic() - started
-        except BaseException:
-            self._given_up = True
-            raise
+        """Work until closed; raises what stopped it. Then `drain` must be called, so that nobody waits for ever."""
+        while not self._has_ended:
+            facts, calls = self._next_batch()
+            started_s = time.monotonic()
+            try:
+                if facts:
+                    self._write(facts)
+                for call in calls:
+                    call.work()
+            finally:
+                for call in calls:
+                    call.done.set()
+            self.busy_s += time.monotonic() - started_s
 
     def drain(self) -> None:
-        """After a failure: keep taking facts until closed, and forget them."""
-        while self._given_up and not self._closed:
-            self._closed = self._facts.get() is None
+        """Take and forget whatever comes until closed."""
+        while not self._has_ended:
+            entry = self._queue.get()
+            if isinstance(entry, _Call):
+                entry.done.set()
+            self._has_ended = entry is None
 
-    def _batch(self) -> list[Fact] | None:
-        """The facts that have come, at most a batch; None when closed and empty."""
-        first = None if self._closed else self._facts.get()
-        if first is None:
-            return None
-        self._enough.clear()
-        if not self._closing and self._facts.qsize() < _BATCH:
-            self._enough.wait(_BATCH_S)
-        batch = [first]
+    def _next_batch(self) -> tuple[list[Fact], list[_Call]]:
+        """What has come, at most a batch, after waiting for the first and a moment for more."""
+        entry = self._queue.get()
+        self._batch_is_due.clear()
+        if not self._is_closing and not isinstance(entry, _Call) and self._queue.qsize() < _MAX_BATCH:
+            self._batch_is_due.wait(_BATCH_S)
+        facts: list[Fact] = []
+        calls: list[_Call] = []
         with suppress(queue.Empty):
-            while len(batch) < _BATCH:
-                fact = self._facts.get_nowait()
-                if fact is None:
-                    self._closed = True
-                    break
-                batch.append(fact)
-        return batch
+            while entry is not None:
+                if isinstance(entry, _Call):
+                    calls.append(entry)
+                else:
+                    facts.append(entry)
+                if len(facts) == _MAX_BATCH:
+                    return facts, calls
+                entry = self._queue.get_nowait()
+        self._has_ended = entry is None
+        return facts, calls
 
     def _write(self, batch: list[Fact]) -> None:
-        to_store = [fact for fact in batch if self._is_result(fact)]
-        outcomes = iter(self._sink.store(to_store))  # type: ignore[arg-type]
+        batch = [self._prepared(fact) for fact in batch]
+        ends = [fact for fact in batch if isinstance(fact, (self._results, Failed, Skipped, Unchanged))]
+        outcomes = self.sink.store(ends)
+        outcome_of = {outcome.item.id: outcome for outcome in outcomes}
         facts: list[Fact] = []
         for fact in batch:
-            if not self._is_result(fact):
+            if isinstance(fact, self._results):
+                outcome = outcome_of[fact.item.id]
+                if isinstance(fact, Fetched) or isinstance(outcome, Stored):
+                    facts.append(fact)
+                facts.append(outcome)
+                if not isinstance(outcome, Stored):
+                    _discard(fact)
+            else:
                 facts.append(fact)
-                continue
-            outcome = next(outcomes)
-            if isinstance(fact, Fetched) or isinstance(outcome, Stored):
-                facts.append(fact)
-            facts.append(outcome)
-            if not isinstance(outcome, Stored):
-                _discard(fact)
         self._record(facts)
+        self.sink.settle(outcomes)
         for fact in facts:
-            self._follow(fact)
+            self._clear_staged(fact)
+        self._observer.facts(facts)
 
-    def _is_result(self, fact: Fact) -> bool:
-        return isinstance(fact, Transformed) or (self._keep_bytes and isinstance(fact, Fetched))
+    def _prepared(self, fact: Fact) -> Fact:
+        return self._prepare(fact) if self._prepare is not None and isinstance(fact, Fetched) else fact
 
-    def _follow(self, fact: Fact) -> None:
-        """Count a recorded fact, and clear the staged bytes away once their item is done."""
-        self.tally.count(fact)
+    def _clear_staged(self, fact: Fact) -> None:
+        """Remove fetched bytes once their item has its outcome."""
         if isinstance(fact, Fetched):
-            if fact.staged and not self._keep_bytes:
+            if fact.staged and self._results is not Fetched:
                 self._staged[fact.item.id] = fact.path
         elif isinstance(fact, Stored | Failed | Skipped):
-            if isinstance(fact, Stored):
-                self._sink.clear(fact)
             path = self._staged.pop(fact.item.id, None)
             if path is not None:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)  # noqa: PTH108 - as plain as can be
-
-    def adopt(self, item: Item, path: str) -> None:
-        """Know of bytes staged by an earlier run, which go when their item is done."""
-        self._staged[item.id] = path
-        self.tally.fetched += 1
+                _remove(path)
 
 
-def _discard(fact: Fact) -> None:
-    """Remove what was staged for a result that is not kept."""
-    paths = [r.path for r in fact.renditions] if isinstance(fact, Transformed) else []
-    if isinstance(fact, Fetched) and fact.staged:
-        paths.append(fact.path)
-    for path in paths:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - as plain as can be
+def _discard(result: Transformed | Fetched) -> None:
+    """Remove the staged files of a result that is not kept."""
+    if isinstance(result, Transformed):
+        for rendition in result.renditions:
+            _remove(rendition.path)
+    elif result.staged:
+        _remove(result.path)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - as plain as can be

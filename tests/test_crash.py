@@ -48,11 +48,11 @@ class Stage:
         self.folder = folder
         self.stop = Stop()
         self.outcomes: queue.Queue[Outcome] = queue.Queue()
-        self.handoff = HandOff(queue_size, self.stop, lambda _: None)
+        self.handoff = HandOff(queue_size, self.stop)
         wanted = Transform(resize=(Size(width=32, height=32),), **settings)  # type: ignore[arg-type]
         (folder / "staging").mkdir()
         self.stage = TransformStage(
-            wanted, processes, str(folder / "staging"), self.handoff, self.outcomes.put, self.stop, Meter()
+            wanted, processes, str(folder / "staging"), self.handoff, self.outcomes.put, self.stop
         )
         self.stage.start()
         self.stage.wait_until_up()

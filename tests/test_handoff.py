@@ -17,7 +17,7 @@ def message(item_id: int) -> Fetched:
 
 def test_put_waits_while_the_queue_is_full() -> None:
     """The bound is the back-pressure: a third put into a queue of two returns only once there is room."""
-    handoff = HandOff(2, Stop(), lambda _: None)
+    handoff = HandOff(2, Stop())
     channel = CONTEXT.Queue(2)
     handoff.reconnect(channel)
     assert handoff.put(message(1))
@@ -37,7 +37,7 @@ def test_put_waits_while_the_queue_is_full() -> None:
 def test_a_stopped_run_lets_go_of_whoever_waits() -> None:
     """put gives up when the run stops, and says so; the message is not on the ledger."""
     stop = Stop()
-    handoff = HandOff(1, stop, lambda _: None)
+    handoff = HandOff(1, stop)
     results: list[bool] = []
     waiting = threading.Thread(target=lambda: results.append(handoff.put(message(1))))
     waiting.start()
@@ -49,7 +49,7 @@ def test_a_stopped_run_lets_go_of_whoever_waits() -> None:
 
 def test_a_new_queue_gets_everything_unanswered_again() -> None:
     """What was handed over and not answered goes to the next queue, as room appears; answers count once."""
-    handoff = HandOff(5, Stop(), lambda _: None)
+    handoff = HandOff(5, Stop())
     handoff.reconnect(CONTEXT.Queue(5))
     for number in range(1, 6):
         handoff.put(message(number))

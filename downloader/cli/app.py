@@ -106,7 +106,7 @@ def retry(
     """Do again what failed, with the settings and rows stored in OUT; options given here go before the stored ones."""
     from downloader.config.load import override  # noqa: PLC0415
     from downloader.pipeline import retry as retry_pipeline  # noqa: PLC0415
-    from downloader.pipeline import stored_settings  # noqa: PLC0415
+    from downloader.workspace import stored_settings  # noqa: PLC0415
 
     if kind is not None and everything:
         raise ConfigError("--kind and --all exclude each other")
@@ -140,11 +140,11 @@ def status(
 ) -> None:
     """Say where every item of an output stands."""
     from downloader.cli.show import summary_text  # noqa: PLC0415
-    from downloader.pipeline import look  # noqa: PLC0415
+    from downloader.workspace import open_output  # noqa: PLC0415
 
     if state is not None and state not in _STATES:
         raise ConfigError(f"--state: {state!r} is not a state; there are {', '.join(_STATES)}")
-    with look(out) as seen:
+    with open_output(out) as seen:
         if items or state or kind:
             for record in seen.records(state=state, kind=kind):
                 typer.echo(json.dumps(record))

@@ -437,6 +437,21 @@ class Settings:
     run: Run = field(default_factory=Run)
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
+    @property
+    def makes_images(self) -> bool:
+        """Whether images are transformed; `fetch` keeps bytes as they come."""
+        return self.mode != "fetch"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only files of this machine are taken, and no network is touched."""
+        return self.mode == "process"
+
+    @property
+    def keeps_originals(self) -> bool:
+        """Whether originals are kept beside the results; the results of `fetch` are originals themselves."""
+        return self.output.keep_originals and self.makes_images
+
 
 TABLES: dict[str, type[Section]] = {
     "concurrency": Concurrency,

@@ -326,6 +326,7 @@ class Client:
             staged=True,
             sha256=sums.sha256(),
             media_type=media_type,
+            server_name=job.server_name,
             final_url=masked(job.chain[-1]),
             http_status=answer.status,
             attempts=job.attempts,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from downloader.download.headers import Checksum
-from downloader.model.items import Fetched, Item, Part, Segment
+from downloader.model.items import Item, Part, Segment
 from downloader.model.spans import Phase, Span, Spans
 
 
@@ -81,7 +81,7 @@ class Whole:
 class Job:
     """An item, or one segment of it, over all its attempts."""
 
-    work: Item | Fetched
+    item: Item
     attempts: int = 0
     spent: int = 0
     """Attempts since the last one that brought something."""
@@ -101,11 +101,6 @@ class Job:
     server_name: str | None = None
     """What the server calls it, as it came."""
     hold: Hold | None = None
-
-    @property
-    def item(self) -> Item:
-        """The item itself."""
-        return self.work.item if isinstance(self.work, Fetched) else self.work
 
     @property
     def urls(self) -> tuple[str, ...]:

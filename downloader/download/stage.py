@@ -1,37 +1,39 @@
 """The download stage: N threads, each with its own client, taking items and handing files on."""
 
-import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
+from typing import Protocol
 
 from downloader.config.settings import Settings
 from downloader.download.client import Client, Result
-from downloader.download.job import Hold, Job, Reschedule
+from downloader.download.job import Job, Reschedule
 from downloader.download.network import Network
 from downloader.download.problem import Interrupted
 from downloader.download.transport import chosen
 from downloader.errors import OutputError
-from downloader.local import copy_local, hash_of, open_local
-from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
-from downloader.model.items import Failed, Fetched, Invalid, Item, Partial, PreviousResult, Skipped, Unchanged, Url
-from downloader.model.urls import masked
-from downloader.scheduling.limiter import MOST, ConcurrencyLimiter, Totals
-from downloader.scheduling.scheduler import Feed, Lease
+from downloader.model.failures import FailureKind, Stage, is_transient
+from downloader.model.items import Failed, Fetched, Item, Skipped, Url
+from downloader.model.urls import host_of
+from downloader.scheduling.interface import Block, Emit, HandOn, Lease
+from downloader.scheduling.limiter import MAX_LIMIT, ConcurrencyLimiter, Totals
+from downloader.scheduling.scheduler import Entry, Scheduler, read_plan
+from downloader.screening import Screening
 from downloader.stop import Stop
-from downloader.telemetry.meters import Meter
 
-_LOOK_S = 0.25
-"""Seconds between two looks at how downloads go, where their number is to be found out."""
+_LIMITER_INTERVAL_S = 0.25
+"""Seconds between two looks at the throughput, with `--threads auto`."""
 
-Tell = Callable[[Partial | Fetched | Unchanged | Failed | Skipped], None]
-HandOn = Callable[[Fetched], bool]
-AlreadyThere = Callable[[Item], str | None]
-StillThere = Callable[[PreviousResult], bool]
-Rename = Callable[[Item, str], Item]
-FirstWith = Callable[[Item, str], str | None]
+
+class UrlRows(Protocol):
+    """The URLs of a plan, as pairs of sequence number and item, in order."""
+
+    def following(self, sequence: int, limit: int) -> Sequence[tuple[int, Item]]:
+        """The next pending URLs after a sequence number."""
+
+    def of_host(self, host: str, first: int, last: int, limit: int) -> Sequence[tuple[int, Item]]:
+        """The next pending URLs of a host, between two sequence numbers, both included."""
 
 
 class DownloadStage:
@@ -40,56 +42,54 @@ class DownloadStage:
     Args:
         settings: of the run.
         staging: folder for downloaded bodies.
-        feed: where items come from.
-        already_there: the output that an item would overwrite, if there is one that is not ours.
-        still_there: whether what an earlier run stored of an item is still there.
-        rename: gives an item the name that its server has for it; None where names come from the list.
-        first_with: the source of another item that had the same bytes before; None where that does not matter.
-        tell: hears every fact, before `hand_on` passes the file to the next stage.
-        hand_on: blocks while the next stage is full; false where the run stops.
+        scheduler: hands out the items.
+        rows: the plan, for the scheduler.
+        screening: decides what is wanted.
+        emit: takes every fact, before `hand_on` passes the file to the next stage.
+        hand_on: the next stage; None where there is none.
+        waited_s: seconds that threads have waited in `hand_on` so far.
         stop: ends the stage early.
-        meter: measures downloads.
     """
 
     def __init__(
         self,
         settings: Settings,
         staging: str,
-        feed: Feed,
+        scheduler: Scheduler[Job],
+        rows: UrlRows,
         *,
-        already_there: AlreadyThere,
-        still_there: StillThere,
-        rename: Rename | None,
-        first_with: FirstWith | None,
-        tell: Tell,
-        hand_on: HandOn,
+        screening: Screening,
+        emit: Emit,
+        hand_on: HandOn | None,
+        waited_s: Callable[[], float],
         stop: Stop,
-        meter: Meter,
     ) -> None:
         self._settings = settings
         self._staging = staging
-        self._feed = feed
-        self._already_there = already_there
-        self._still_there = still_there
-        self._rename = rename
-        self._first_with = first_with
-        self._tell = tell
+        self.feed = scheduler
+        self._rows = rows
+        self._screening = screening
+        self._emit = emit
         self._hand_on = hand_on
+        self._waited_s = waited_s
         self._stop = stop
-        self._meter = meter
         self._network = Network(settings.download, stop)
-        self._lock = threading.Lock()
-        self._items = self._bytes = self._troubles = 0
-        self.pace = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
+        self._throughput = _Throughput()
+        self._limiter = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
 
     @property
     def threads(self) -> int:
         """How many downloads there may be at a time."""
         threads = self._settings.concurrency.threads
         if threads == "auto":
-            assert self.pace is not None
-            return self.pace.limit
+            assert self._limiter is not None
+            return self._limiter.limit
         return threads
+
+    @property
+    def pace(self) -> str | None:
+        """With `--threads auto`: the number of downloads at a time, and the reason for it."""
+        return f"{self._limiter.limit} at a time in the end: {self._limiter.why}" if self._limiter else None
 
     @property
     def transport(self) -> str:
@@ -97,53 +97,45 @@ class DownloadStage:
         return chosen(self._settings.download)
 
     def run(self) -> None:
-        """Work until the feed is empty or the run stops; raises what ended a thread."""
-        threads = MOST if self.pace else self.threads
-        with ThreadPoolExecutor(threads, thread_name_prefix="download") as pool:
-            if self.pace:
-                self._feed.allow(self.pace.limit)
-            loops = [pool.submit(self._loop) for _ in range(threads)]
-            while self.pace and wait(loops, _LOOK_S).not_done:
-                self._keep_pace(self.pace)
+        """Work until there is nothing left or the run stops; raises what ended a thread."""
+        threads = MAX_LIMIT if self._limiter else self.threads
+        with ThreadPoolExecutor(threads + 1, thread_name_prefix="download") as pool:
+            if self._limiter:
+                self.feed.limit(self._limiter.limit)
+            loops = [pool.submit(self._read_plan), *(pool.submit(self._loop) for _ in range(threads))]
+            while self._limiter and wait(loops, _LIMITER_INTERVAL_S).not_done:
+                self._adjust(self._limiter)
             for loop in loops:
                 loop.result()
 
-    def _keep_pace(self, pace: ConcurrencyLimiter) -> None:
-        with self._lock:
-            totals = Totals(
-                items=self._items,
-                bytes=self._bytes,
-                troubles=self._troubles,
-                waited_s=self._meter.wait_s,
-                kept_back=self._feed.kept_back,
-            )
-        before = pace.limit
-        if pace.look(time.monotonic(), totals) != before:
-            self._feed.allow(pace.limit)
-
-    def _count(self, answer: Result) -> None:
-        """Note what an attempt brought, for the pace."""
-        with self._lock:
-            match answer:
-                case Fetched():
-                    self._items += 1
-                    self._bytes += answer.bytes
-                case Reschedule():
-                    self._troubles += answer.delay_s > 0
-                case Failed():
-                    self._troubles += is_transient(answer.kind, answer.http_status)
+    def _adjust(self, limiter: ConcurrencyLimiter) -> None:
+        before = limiter.limit
+        totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self.feed.held_back)
+        if limiter.look(time.monotonic(), totals) != before:
+            self.feed.limit(limiter.limit)
 
     def abort(self) -> None:
         """Wake every thread that waits for a server."""
         self._network.abort()
 
-    def _loop(self) -> None:
-        turn = self._feed.take()  # before there is a client, which many a thread will not need
-        client = Client(self._network, self._staging, self._tell)
+    def _read_plan(self) -> None:
         try:
-            while turn is not None:
-                self._one(client, turn)
-                turn = self._feed.take()
+            read_plan(
+                self.feed,
+                lambda after, limit: _entries(self._rows.following(after, limit)),
+                lambda host, first, last, limit: _entries(self._rows.of_host(host, first, last, limit)),
+            )
+        except BaseException:
+            self._stop.abort()
+            raise
+
+    def _loop(self) -> None:
+        lease = self.feed.take()  # before there is a client, which many a thread will not need
+        client = Client(self._network, self._staging, self._emit)
+        try:
+            while lease is not None:
+                self._process(client, lease)
+                lease = self.feed.take()
         except Interrupted:
             return
         except OSError as problem:
@@ -157,64 +149,76 @@ class DownloadStage:
         finally:
             client.close()
 
-    def _one(self, client: Client, turn: Lease) -> None:
-        answer = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(client, turn)
-        if isinstance(answer, Reschedule):
-            self._feed.again(turn, answer)
+    def _process(self, client: Client, lease: Lease[Job]) -> None:
+        result = self._fetch(client, lease)
+        if isinstance(result, Reschedule):
+            self.feed.reschedule(lease, result.jobs, result.delay_s)
             return
-        self._feed.done(turn)
-        if answer is None:
+        self.feed.done(lease)
+        if result is None:
             return
-        if answer is not turn.job.work:
-            self._tell(answer)
-        if isinstance(answer, Fetched):
-            self._hand_on(answer)
+        self._emit(result)
+        if isinstance(result, Fetched) and self._hand_on is not None:
+            self._hand_on(result)
 
-    def _fetch(self, client: Client, turn: Lease) -> Result:
-        job, item = turn.job, turn.job.item
-        if not job.attempts and job.whole is None and (path := self._already_there(item)):
-            message = f"{path} is there already; --overwrite always replaces it"
-            return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
-        if hold := self._feed.shut(turn.host):
-            return _shut_out(job, hold) if job.ends() else None
-        if item.previous and not self._still_there(item.previous):
-            job.work = item = replace(item, previous=None)
-        started = time.monotonic()
-        answer = _attempt(client, job) if isinstance(item.what, Url | Invalid) else self._take_local(item)
-        self._meter.worked(time.monotonic() - started)
-        if self.pace:
-            self._count(answer)
+    def _fetch(self, client: Client, lease: Lease[Job]) -> Result:
+        job = lease.task
+        if not job.attempts and job.whole is None:
+            wanted = self._screening.before_fetch(job.item)
+            if isinstance(wanted, Skipped):
+                return wanted
+            job.item = wanted
+        if block := self.feed.blocked(lease.host):
+            return _blocked(job, block) if job.ends() else None
+        result = _attempt(client, job)
+        if self._limiter:
+            self._throughput.count(result)
         if job.hold is not None:
-            self._feed.hold(turn.host, job.hold)
-        if isinstance(answer, Fetched):
-            return self._unless_duplicate(self._named(answer, job.server_name))
-        return answer
+            if job.hold.shut:
+                self.feed.block(lease.host, Block(job.hold.seconds, job.hold.http_status))
+            else:
+                self.feed.pause(lease.host, job.hold.seconds)
+        return self._screening.after_fetch(result) if isinstance(result, Fetched) else result
 
-    def _named(self, fetched: Fetched, server_name: str | None) -> Fetched:
-        if self._rename is None or server_name is None:
-            return fetched
-        return replace(fetched, item=self._rename(fetched.item, server_name))
 
-    def _unless_duplicate(self, fetched: Fetched) -> Fetched | Skipped:
-        if self._first_with is None:
-            return fetched
-        sha256 = fetched.sha256 or hash_of(fetched.path)
-        if sha256 is None:
-            return fetched  # whoever reads it next says what is wrong with it
-        first = self._first_with(fetched.item, sha256)
-        if first is None:
-            return replace(fetched, sha256=sha256)
-        if fetched.staged:
-            os.unlink(fetched.path)  # noqa: PTH108 - as plain as can be
-        message = f"the same bytes as {masked(first)}"
-        return Skipped(item=fetched.item, stage=Stage.DOWNLOAD, reason=SkipReason.DUPLICATE, message=message)
+class _Throughput:
+    """What the threads have brought so far, for the limiter. Threads share it."""
 
-    def _take_local(self, item: Item) -> Fetched | Unchanged | Failed:
-        return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items = self._bytes = self._errors = 0
+
+    def count(self, result: Result) -> None:
+        """Note the result of an attempt."""
+        with self._lock:
+            match result:
+                case Fetched():
+                    self._items += 1
+                    self._bytes += result.bytes
+                case Reschedule():
+                    self._errors += result.delay_s > 0
+                case Failed():
+                    self._errors += is_transient(result.kind, result.http_status)
+
+    def totals(self, *, waited_s: float, held_back: int) -> Totals:
+        """All of it, as the limiter takes it."""
+        with self._lock:
+            return Totals(
+                items=self._items, bytes=self._bytes, errors=self._errors, waited_s=waited_s, held_back=held_back
+            )
+
+
+def _entries(rows: Sequence[tuple[int, Item]]) -> list[Entry[Job]]:
+    """Rows of the plan, as the scheduler takes them."""
+    made = []
+    for sequence, item in rows:
+        assert isinstance(item.what, Url)
+        made.append(Entry(sequence, host_of(item.what.url), Job(item=item)))
+    return made
 
 
 def _attempt(client: Client, job: Job) -> Result:
-    """An attempt in which a defect of ours, found by whatever a server sent, costs one item and is named."""
+    """One attempt; a defect of this program, triggered by whatever a server sent, costs one item and is named."""
     try:
         return client.attempt(job)
     except (Interrupted, OSError):
@@ -229,16 +233,18 @@ def _attempt(client: Client, job: Job) -> Result:
             kind=FailureKind.INTERNAL,
             message="".join(c if c.isprintable() else "?" for c in message)[:300],
             attempts=job.attempts,
+            spans=job.spans(),
         )
 
 
-def _shut_out(job: Job, hold: Hold) -> Failed:
+def _blocked(job: Job, block: Block) -> Failed:
     """An item whose host has asked, in answer to another item, to be left alone for longer than it would wait."""
     return Failed(
         item=job.item,
         stage=Stage.DOWNLOAD,
         kind=FailureKind.HTTP_STATUS,
-        message=f"not asked for: its host wants no request for {hold.seconds:.0f} s (Retry-After); try then",
-        http_status=hold.http_status,
+        message=f"not asked for: its host wants no request for {block.seconds:.0f} s (Retry-After); try then",
+        http_status=block.http_status,
         attempts=job.attempts,
+        spans=job.spans(),
     )

@@ -12,7 +12,7 @@ missing, which costs work done again but never a wrong outcome, since outputs ar
 import json
 import sqlite3  # noqa: TID251 - its home
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from downloader.errors import JournalError
+from downloader.model.counts import Counts
 from downloader.model.failures import FailureKind
 from downloader.model.items import (
     Fact,
@@ -216,6 +217,11 @@ _OWNER = """
 SELECT bodies.item, items.sha256, items.source FROM bodies JOIN items ON items.id = bodies.item
 WHERE bodies.sha256 = ? AND items.state != 'failed'
 """
+_OWN = """
+INSERT OR REPLACE INTO bodies SELECT ?, ? WHERE NOT EXISTS (
+    SELECT 1 FROM bodies JOIN items ON items.id = bodies.item
+    WHERE bodies.sha256 = ? AND items.state != 'failed' AND (items.sha256 IS NULL OR items.sha256 = bodies.sha256))
+"""
 _OWNED = """
 CREATE TEMP TABLE owned (path TEXT PRIMARY KEY) WITHOUT ROWID;
 INSERT OR IGNORE INTO owned
@@ -236,21 +242,23 @@ _LIVE_NAMES = tuple(_LIVE_COLUMNS.split(", "))
 
 _ALL_FETCHED = f"SELECT {_LIVE_COLUMNS} FROM items WHERE state IN ('fetched', 'transformed')"  # noqa: S608 - constant
 
-_LIVE = (
+_OPEN_URLS = (
     f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_live"  # noqa: S608 - constant
-    f" WHERE {_OPEN} AND sequence > ? ORDER BY sequence LIMIT ?"
+    f" WHERE {_OPEN} AND state = 'pending' AND what = 'url' AND sequence > ? ORDER BY sequence LIMIT ?"
+)
+_OPEN_LOCAL = (
+    f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_live"  # noqa: S608 - constant
+    f" WHERE {_OPEN} AND (state != 'pending' OR what != 'url') AND sequence > ? ORDER BY sequence LIMIT ?"
 )
 _LIVE_OF_HOST = (
     f"SELECT {_LIVE_COLUMNS} FROM items INDEXED BY items_host"  # noqa: S608 - constant
-    f" WHERE {_OPEN} AND host = ? AND sequence BETWEEN ? AND ?"
+    f" WHERE {_OPEN} AND state = 'pending' AND host = ? AND sequence BETWEEN ? AND ?"
     " ORDER BY sequence LIMIT ?"
 )
 
-Live = tuple[int, Item | Fetched]
-"""What has no outcome yet, with its sequence: items are worked through in the order in which they were listed."""
-Redo = Literal["never", "changed", "always"]
+OverwritePolicy = Literal["never", "changed", "always"]
 """Of the rows that have their outcome: which are done again. `changed` are those that were stored, and may differ."""
-Wanted = Callable[[FailureKind, int | None], bool]
+RetryFilter = Callable[[FailureKind, int | None], bool]
 """Whether an item that failed so, with this HTTP status, is to be done again."""
 Namer = Callable[[Row, int, str], Iterator[tuple[str, OutputName]]]
 """For a row, its index and its key: the names to try in sequence, each with its folded form."""
@@ -298,7 +306,7 @@ class Journal:
         """Of the row that was listed last."""
         self._first_sequence = int(self.meta("first_sequence") or 1)
         """Of the rows of this run, or of the last."""
-        self._has_host_index = False
+        self._track_bodies = False
 
     def _prepare(self, version: int) -> None:
         with self._errors():
@@ -359,20 +367,26 @@ class Journal:
 
     # -- planning ----------------------------------------------------------------------------------------------------
 
-    def begin_plan(self) -> None:
-        """Start a new plan: from here on only rows that `plan_rows` sees belong to this run."""
+    def begin_plan(self, *, track_bodies: bool = False) -> None:
+        """Start a new plan: from here on only rows that `plan_rows` sees belong to this run.
+
+        `track_bodies`: remember which item had which bytes first, for `find_duplicate`.
+        """
+        self._track_bodies = track_bodies
         self._first_sequence = self._sequence + 1
         self.set_meta("first_sequence", str(self._first_sequence))
         self._last_known_id = self._query("SELECT coalesce(max(id), 0) FROM items")[0][0]
 
-    def plan_rows(self, rows: Sequence[Row], first_index: int, names: Namer, *, redo: Redo = "never") -> int:
+    def plan_rows(
+        self, rows: Sequence[Row], first_index: int, names: Namer, *, overwrite: OverwritePolicy = "never"
+    ) -> int:
         """Enter a batch of rows into the plan, in one transaction; returns how many have their outcome already.
 
-        A row that an earlier run planned keeps its name and its outcome, unless `redo` says otherwise. The n-th
+        A row that an earlier run planned keeps its name and its outcome, unless `overwrite` says otherwise. The n-th
         listing of one source is an item of its own. Names are claimed in the order of the rows, whatever the timing.
         """
         with self._transaction() as db:
-            batch = _Batch(db, self._first_sequence, self._sequence, redo)
+            batch = _Batch(db, self._first_sequence, self._sequence, overwrite)
             done = batch.enter(rows, first_index, names)
             self._remember_sequence(db, batch.sequence)
         return done
@@ -382,7 +396,7 @@ class Journal:
         db.execute("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", (str(sequence),))
         self._sequence = sequence
 
-    def plan_again(self, wanted: Wanted, *, batch: int = 1000) -> Iterator[int]:
+    def plan_again(self, wanted: RetryFilter, *, batch: int = 1000) -> Iterator[int]:
         """Enter into the plan what failed and is wanted again, and what has no outcome; the size of each batch.
 
         No source is read: the rows of all runs on this output are looked through. A part of a body stays with its item.
@@ -409,24 +423,33 @@ class Journal:
 
     # -- reading the plan --------------------------------------------------------------------------------------------
 
-    def live(self, after_sequence: int, limit: int) -> list[Live]:
-        """The next items of this run without an outcome, in order, behind a sequence; 0 is before all."""
-        rows = self._query(_LIVE, max(after_sequence, self._first_sequence - 1), limit)
+    def open_urls(self, after_sequence: int, limit: int) -> list[tuple[int, Item]]:
+        """The next pending items of this run that are URLs, in order, after a sequence number; 0 is before all."""
+        rows = self._query(_OPEN_URLS, max(after_sequence, self._first_sequence - 1), limit)
+        return [(row[-1], self._item(row)) for row in rows]
+
+    def open_urls_of_host(self, host: str, start: int, stop: int, limit: int) -> list[tuple[int, Item]]:
+        """The same of one host, from one sequence number of this run to another, both included."""
+        rows = self._query(_LIVE_OF_HOST, _storable(host), start, stop, limit)
+        return [(row[-1], self._item(row)) for row in rows]
+
+    def open_local(self, after_sequence: int, limit: int) -> list[tuple[int, Item | Fetched]]:
+        """The next items of this run without an outcome that need no network, in order.
+
+        These are files, rows that cannot be used, and whatever an earlier run has fetched already.
+        """
+        rows = self._query(_OPEN_LOCAL, max(after_sequence, self._first_sequence - 1), limit)
         return [(row[-1], self._live(row)) for row in rows]
 
-    def live_of_host(self, host: str, from_sequence: int, to_sequence: int, limit: int) -> list[Live]:
-        """The same of one host, from one turn of this run to another."""
-        if not self._has_host_index:
-            with self._transaction() as db:
-                db.execute(_HOST_INDEX)
-            self._has_host_index = True
-        rows = self._query(_LIVE_OF_HOST, _storable(host), from_sequence, to_sequence, limit)
-        return [(row[-1], self._live(row)) for row in rows]
+    def index_hosts(self) -> None:
+        """Make `open_urls_of_host` quick. It takes a third of the time of planning, so it is made when it is needed."""
+        with self._transaction() as db:
+            db.execute(_HOST_INDEX)
 
-    def _live(self, row: tuple[Any, ...]) -> Item | Fetched:
+    def _item(self, row: tuple[Any, ...]) -> Item:
         values = dict(zip(_LIVE_NAMES, row, strict=True))
         source = _restored(values["source"])
-        item = Item(
+        return Item(
             id=values["id"],
             key=values["key"].hex(),
             source=source,
@@ -437,6 +460,10 @@ class Journal:
             part=_part(values["part"]),
             previous=_previous(values["version"], values["sha256"], values["outputs"]),
         )
+
+    def _live(self, row: tuple[Any, ...]) -> Item | Fetched:
+        item = self._item(row)
+        values = dict(zip(_LIVE_NAMES, row, strict=True))
         if values["state"] == State.PENDING:
             return item
         return Fetched(
@@ -467,17 +494,16 @@ class Journal:
                     return replace(item, name=claim)
         raise JournalError(f"{item.source}: no free output name")  # the last name tried holds the whole key
 
-    def first_with(self, item: Item, sha256: str) -> str | None:
-        """The source of another item that had these very bytes before; None where this item is the first.
+    def find_duplicate(self, item: Item, sha256: str) -> str | None:
+        """The source of another item that had these very bytes first; None where there is none.
 
-        Whoever asks first owns the bytes, for all runs on this output, until it fails or its own bytes are others.
+        The first item that was fetched with these bytes owns them, in all runs on this output, until it fails or its
+        own bytes change.
         """
-        with self._transaction() as db:
-            row = db.execute(_OWNER, (sha256,)).fetchone()
-            if row is None or row[1] not in {None, sha256}:
-                db.execute("INSERT OR REPLACE INTO bodies VALUES (?, ?)", (sha256, item.id))
-                return None
-            return None if row[0] == item.id else _restored(row[2])
+        rows = self._query(_OWNER, sha256)
+        if not rows or rows[0][1] not in {None, sha256} or rows[0][0] == item.id:
+            return None
+        return _restored(rows[0][2])
 
     def parts(self) -> Iterator[str]:
         """The names of the staged files that hold a part of an item which is not done."""
@@ -500,6 +526,8 @@ class Journal:
             for fact in facts:
                 state = states[fact.item.id] = advance(states[fact.item.id], type(fact))
                 db.execute(*_update(state, fact))
+                if self._track_bodies and isinstance(fact, Fetched) and fact.sha256:
+                    db.execute(_OWN, (fact.sha256, fact.item.id, fact.sha256))
 
     @staticmethod
     def _states(db: sqlite3.Connection, ids: set[int]) -> dict[int, State]:
@@ -509,7 +537,7 @@ class Journal:
 
     # -- looking back ------------------------------------------------------------------------------------------------
 
-    def counts(self) -> "Counts":
+    def counts(self) -> Counts:
         """How many items stand where, over all runs on this output."""
         rows = self._query(
             "SELECT state, kind, count(*), total(CASE what WHEN 'url' THEN bytes END), total(bytes_written)"
@@ -573,7 +601,7 @@ class Journal:
             for item_id, outputs in rows
         ]
 
-    def send_back(self, ids: Sequence[int]) -> None:
+    def requeue(self, ids: Sequence[int]) -> None:
         """Items that succeeded are to be done again by the next run that lists them, and by `plan_again`."""
         with self._transaction() as db:
             db.executemany(_REQUEUE, [(advance(State.STORED, Requeued), item_id) for item_id in ids])
@@ -620,7 +648,7 @@ class _Batch:
     `sequence` is that of the last row; `first_sequence` is the run's first, before which are other runs.
     """
 
-    def __init__(self, db: sqlite3.Connection, first_sequence: int, sequence: int, redo: Redo) -> None:
+    def __init__(self, db: sqlite3.Connection, first_sequence: int, sequence: int, redo: OverwritePolicy) -> None:
         self._db = db
         self._first_sequence = first_sequence
         self.sequence = sequence
@@ -720,17 +748,6 @@ class _Batch:
             self.sequence,
             _PENDING,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How many items stand where; `total = succeeded + failed + skipped + pending` by construction of the states."""
-
-    by_state: Mapping[State, int]
-    failures: Mapping[str, int]
-    skips: Mapping[str, int]
-    bytes_downloaded: int
-    bytes_written: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,7 +186,8 @@ class Fetched:
     The `bytes` bytes from `offset` of the file at `path` are the item's. `staged` tells our own copy (deleted once the
     item is done) from a user's file, which is only ever read.
     `sha256` of the bytes is None where nobody has read them yet (local files: the transform reads them anyway).
-    `validator` tells whether the source has another version later.
+    `validator` tells whether the source has another version later. `server_name` is what the server calls the file:
+    text of a stranger.
     """
 
     item: Item
@@ -198,6 +199,7 @@ class Fetched:
     media_type: str | None = None
     final_url: str | None = None
     http_status: int | None = None
+    server_name: str | None = None
     attempts: int = 0
     validator: Validator = field(default_factory=Validator)
     spans: Spans = ()

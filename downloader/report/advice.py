@@ -26,6 +26,16 @@ def bottleneck(
     return "none"
 
 
+def cautions(*, insecure: bool, options_ignored: int) -> tuple[str, ...]:
+    """What the user should know of how a run is done."""
+    found = []
+    if insecure:
+        found.append("certificates are not checked (--insecure): anybody on the way may have changed what came")
+    if options_ignored:
+        found.append(f"{options_ignored} option lines of aria2 lists have no meaning here and were ignored")
+    return tuple(found)
+
+
 def advise(limit: str | None, failures: Mapping[str, int], total: int, *, is_processor_idle: bool) -> list[str]:
     """What would make the next run faster or more complete, most useful first. `limit` is the bottleneck."""
     advice = []

@@ -18,7 +18,7 @@ def is_hopeless(budget: Budget | None, failed: int, done: int) -> bool:
     return not allows(budget, failed, done)
 
 
-def in_common(failed: int, kind: str, of_kind: int, host: str, of_host: int) -> str:
+def common_cause(failed: int, kind: str, of_kind: int, host: str, of_host: int) -> str:
     """What most failures have in common, for a person: their kind, and the host ("" for files)."""
     text = f"{of_kind} of {failed} are {kind}"
     return f"{text}, {'all' if of_host == of_kind else of_host} of these from {host}" if host else text

@@ -133,9 +133,9 @@ class Summary:
         if not self.new:
             return None
         return bottleneck(
-            download_busy=self.download and self.download.busy_share,
-            transform_busy=self.transform and self.transform.busy_share,
-            queue_full=self.queue and self.queue.full_share,
+            download_busy=self.download.busy_share if self.download else None,
+            transform_busy=self.transform.busy_share if self.transform else None,
+            queue_full=self.queue.full_share if self.queue else None,
             writer_busy=share(self.writer_busy_s, self.duration_s),
         )
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from downloader.model.items import Fact
+from downloader.model.items import Fact, Fetched
 
 Task = TypeVar("Task")
 
 Emit = Callable[[Fact], None]
 """Takes a fact; may block while the writer is behind."""
+HandOn = Callable[[Fetched], bool]
+"""Passes bytes to the next stage, after waiting for room; false where the run ends first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Scheduler(Generic[Task]):
         self._queue: HostQueue[Task] = HostQueue(per_host, host_delay_s)
         self._blocks: dict[str, tuple[float, Block]] = {}
         self._limit: int | None = None
-        self._plan = _PlanPosition(host_rows=max(_MIN_HOST_WINDOW_ROWS, 4 * per_host))
+        self._plan: _PlanPosition[Task] = _PlanPosition(host_rows=max(_MIN_HOST_WINDOW_ROWS, 4 * per_host))
         lock = threading.Lock()
         self._tasks_changed = threading.Condition(lock)
         self._reading_changed = threading.Condition(lock)

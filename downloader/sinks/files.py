@@ -1,156 +1,128 @@
-"""The `files` sink: finished files under their final names in the output folder.
+"""The `files` sink: one file for each result, under its final name in a store.
 
-Durability order, for a batch at a time: every file to disk, then every rename, then every folder; only then are the
-rows written to the journal (by `sinks.stage`). So a row that says "stored" always has its files.
+Order of durability, for a batch at a time: every file to disk, then every rename, then every folder; only then does the
+journal record it (see `writer`). So an item that is recorded as stored always has its files.
 """
 
-import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from downloader.errors import OutputError
 from downloader.model.failures import FailureKind, SkipReason, Stage
 from downloader.model.items import (
     ORIGINAL,
     Failed,
     Fetched,
     Item,
+    Outcome,
     Output,
     PreviousResult,
     Rendition,
     Skipped,
     Stored,
     Transformed,
+    Unchanged,
 )
 from downloader.model.spans import Phase, Span
 from downloader.naming import layout
+from downloader.sinks.interface import Result
+from downloader.storage.interface import NameRefused, NameTaken, Store
 
-_SYNC_THREADS = 8
-"""fsyncs in flight together share the file system's own commits: 0.10 ms a file against 0.18 ms one by one (ext4)."""
 _IMAGE_EXTENSIONS = ("jpg", "png", "webp", "gif", "avif")
-"""Every extension an encoder of ours can give."""
+"""Every extension that an encoder can give."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Move:
-    """A staged file and where it belongs."""
+    """A staged file and the output that it becomes."""
 
-    source: str
+    staged: str
     output: Output
 
 
 class FilesSink:
-    """Puts files into `root`, never outside it and never over a file that is not ours.
+    """Puts files into a store, never over a file that is not ours.
 
-    `overwrite` lets results replace what is there. `variants` are the names of the sizes, for telling what exists.
+    Args:
+        store: where the files go.
+        replace: results replace whatever has their names.
+        variants: the names of the sizes; they tell what an existing output could be called.
+        is_foreign: whether the store held files before any run worked on it.
     """
 
-    def __init__(self, root: Path, *, overwrite: bool, variants: Sequence[str | None], is_foreign: bool) -> None:
-        self._root = root
-        self._real_root = os.path.realpath(root)
-        self._overwrite = overwrite
+    def __init__(self, store: Store, *, replace: bool, variants: Sequence[str | None], is_foreign: bool) -> None:
+        self._store = store
+        self._replace = replace
         self._variants = variants
         self._is_foreign = is_foreign
-        self._safe_folders: set[str] = set()
-        self._pool = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="fsync")
 
-    def close(self) -> None:
-        """Let the fsync threads go."""
-        self._pool.shutdown()
-
-    def already_there(self, item: Item) -> str | None:
-        """The path of an output of this item that is there and is not from an earlier run; None where there is none."""
-        if self._overwrite or item.renewed or not self._is_foreign:
+    def existing_output(self, item: Item) -> str | None:
+        """The name of an output of this item that is there and not from an earlier run; None where there is none."""
+        if self._replace or item.renewed or not self._is_foreign:
             return None
         extensions = _IMAGE_EXTENSIONS if item.name.extension is None else (item.name.extension,)
-        for extension in extensions:
-            for variant in self._variants:
-                path = layout.output_path(item.name, item.key, variant, extension)
-                if os.path.lexists(self._root / path):
-                    return path
-        return None
-
-    def still_there(self, known: PreviousResult) -> bool:
-        """Whether every output of an earlier run is there, with the size it had."""
-        try:
-            return all(os.stat(self._root / path).st_size == size for path, size in known.outputs)  # noqa: PTH116 - as plain as can be
-        except OSError:
-            return False
-
-    def clear(self, stored: Stored) -> None:
-        """Remove outputs of an earlier run that have another name now."""
-        before = {path for path, _ in stored.item.previous.outputs} if stored.item.previous else set()
-        for path in before - {output.path for output in stored.outputs}:
-            with suppress(FileNotFoundError):
-                os.unlink(self._root / path)  # noqa: PTH108 - as plain as can be
-
-    def store(self, facts: Sequence[Transformed | Fetched]) -> list[Stored | Failed | Skipped]:
-        """Store the files of a batch durably; one outcome for each fact, in order.
-
-        Raises:
-            OutputError: the place as a whole cannot be written.
-        """
-        started = time.monotonic()
-        moves = [self._moves(fact) for fact in facts]
-        self._sync(move.source for batch in moves for move in batch)
-        outcomes = [self._place(fact.item, batch) for fact, batch in zip(facts, moves, strict=True)]
-        folders = {os.path.dirname(move.output.path) for batch in moves for move in batch}  # noqa: PTH120 - text
-        self._sync(path for folder in folders if os.path.isdir(path := str(self._root / folder)))  # noqa: PTH112
-        span = Span(Phase.WRITE, started, time.monotonic(), threading.current_thread().name)
-        return [_timed(outcome, span) for outcome in outcomes]
-
-    @staticmethod
-    def _moves(fact: Transformed | Fetched) -> list[_Move]:
-        if isinstance(fact, Transformed):
-            return [_Move(source=r.path, output=_output_of(fact.item, r)) for r in fact.renditions]
-        path = layout.output_path(fact.item.name, fact.item.key, None, fact.item.name.extension or "")
-        output = Output(
-            variant=None, path=path, format=None, width=None, height=None, bytes=fact.bytes, sha256=fact.sha256 or ""
+        names = (
+            layout.output_path(item.name, item.key, variant, extension)
+            for extension in extensions
+            for variant in self._variants
         )
-        return [_Move(source=fact.path, output=output)]
+        return next((name for name in names if self._store.exists(name)), None)
 
-    def _sync(self, paths: Iterable[str]) -> None:
+    def has_outputs(self, previous: PreviousResult) -> bool:
+        """Whether every output of an earlier run is there, with the size it had."""
+        return all(self._store.size(path) == size for path, size in previous.outputs)
+
+    def store(self, batch: Sequence[Result | Failed | Skipped | Unchanged]) -> list[Outcome]:
+        """Store the results of a batch durably; other facts pass through."""
+        started_s = time.monotonic()
+        moves = {index: _moves(fact) for index, fact in enumerate(batch) if isinstance(fact, Transformed | Fetched)}
+        self._store.sync_staged(move.staged for files in moves.values() for move in files)
+        outcomes: list[Outcome] = [
+            fact if isinstance(fact, Failed | Skipped | Unchanged) else self._place(fact.item, moves[index])
+            for index, fact in enumerate(batch)
+        ]
+        self._store.sync(move.output.path for files in moves.values() for move in files)
+        span = Span(Phase.WRITE, started_s, time.monotonic(), threading.current_thread().name)
+        for index in moves:
+            outcomes[index] = replace(outcomes[index], spans=(span,))
+        return outcomes
+
+    def _place(self, item: Item, files: list[_Move]) -> Stored | Failed | Skipped:
+        """Put the files of one item, all or none as far as can be foreseen."""
         try:
-            every = list(paths)
-            shares = [share for first in range(_SYNC_THREADS) if (share := every[first::_SYNC_THREADS])]
-            list(self._pool.map(_fsync_each, shares))
-        except OSError as problem:
-            raise _cannot_write(self._root, problem) from problem
-
-    def _place(self, item: Item, moves: list[_Move]) -> Stored | Failed | Skipped:
-        """Rename the files of one item to their final names, all or none as far as can be foreseen."""
-        try:
-            for move in moves:
-                if problem := self._unfit(item, move.output.path):
-                    return problem
-            for move in moves:
-                os.replace(move.source, self._root / move.output.path)  # noqa: PTH105 - as plain as can be
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as problem:
-            message = f"{problem.filename}: a file and a folder want the same name"
-            return Failed(item=item, stage=Stage.OUTPUT, kind=FailureKind.WRITE, message=message)
-        except OSError as problem:
-            raise _cannot_write(self._root, problem) from problem
-        return Stored(item=item, outputs=tuple(move.output for move in moves))
-
-    def _unfit(self, item: Item, path: str) -> Failed | Skipped | None:
-        """Why this path may not be written; makes its folder."""
-        folder = os.path.dirname(path)  # noqa: PTH120 - text
-        if folder not in self._safe_folders:
-            target = self._root / folder
-            target.mkdir(parents=True, exist_ok=True)
-            if os.path.commonpath([os.path.realpath(target), self._real_root]) != self._real_root:
-                message = f"{folder}: leads out of the output folder through a symbolic link"
-                return Failed(item=item, stage=Stage.OUTPUT, kind=FailureKind.WRITE, message=message)
-            self._safe_folders.add(folder)
-        if not self._overwrite and not item.renewed and os.path.lexists(self._root / path):
-            message = f"{path} is there already; --overwrite always replaces it"
+            for file in files:
+                self._store.check(file.output.path, replace=self._replace or item.renewed)
+            for file in files:
+                self._store.put(file.staged, file.output.path)
+        except NameTaken as taken:
+            message = f"{taken} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.OUTPUT, reason=SkipReason.EXISTS, message=message)
-        return None
+        except NameRefused as refused:
+            return Failed(item=item, stage=Stage.OUTPUT, kind=FailureKind.WRITE, message=str(refused))
+        return Stored(item=item, outputs=tuple(file.output for file in files))
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Remove outputs of an earlier run that have another name now."""
+        for outcome in outcomes:
+            if isinstance(outcome, Stored) and outcome.item.previous:
+                before = {path for path, _ in outcome.item.previous.outputs}
+                for path in before - {output.path for output in outcome.outputs}:
+                    self._store.remove(path)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+def _moves(fact: Result) -> list[_Move]:
+    if isinstance(fact, Transformed):
+        return [_Move(rendition.path, _output_of(fact.item, rendition)) for rendition in fact.renditions]
+    path = layout.output_path(fact.item.name, fact.item.key, None, fact.item.name.extension or "")
+    output = Output(
+        variant=None, path=path, format=None, width=None, height=None, bytes=fact.bytes, sha256=fact.sha256 or ""
+    )
+    return [_Move(fact.path, output)]
 
 
 def _output_of(item: Item, rendition: Rendition) -> Output:
@@ -168,22 +140,3 @@ def _output_of(item: Item, rendition: Rendition) -> Output:
         bytes=rendition.bytes,
         sha256=rendition.sha256,
     )
-
-
-def _timed(outcome: Stored | Failed | Skipped, span: Span) -> Stored | Failed | Skipped:
-    if isinstance(outcome, Stored):
-        return Stored(item=outcome.item, outputs=outcome.outputs, spans=(span,))
-    return outcome
-
-
-def _fsync_each(paths: Sequence[str]) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _cannot_write(root: Path, problem: OSError) -> OutputError:
-    return OutputError(f"{root}: cannot be written: {problem.strerror}; the same command continues once it can")

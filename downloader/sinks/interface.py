@@ -10,14 +10,14 @@ Result = Transformed | Fetched
 
 
 class Sink(Protocol):
-    """Stores results; called by the writer thread only, except `existing_output` and `has_outputs`.
+    """Stores results. The writer thread alone calls it, except `existing_output` and `has_outputs`.
 
-    Order for each batch: `store`, then the journal commits, then `settle`. A crash between any two of these steps
-    loses nothing: what is stored and not committed is stored again.
+    For each batch: `store`, then the journal commits, then `settle`. A crash between any two of these loses nothing:
+    what was stored but not committed is stored again by the next run.
     """
 
     def store(self, batch: Sequence[Result | Failed | Skipped | Unchanged]) -> list[Outcome]:
-        """Store a batch, durable on return; one outcome for each fact, in order; failures and skips as they are.
+        """Store a batch, durable on return; one outcome for each fact, in order. Other facts than results pass through.
 
         Raises:
             OutputError: the place as a whole cannot be written.
@@ -27,10 +27,10 @@ class Sink(Protocol):
         """After the commit of these outcomes: remove what they replaced."""
 
     def existing_output(self, item: Item) -> str | None:
-        """The name of an output of this item that is there and is not from an earlier run. Threads may call it."""
+        """The name of an output of this item that is there and not from an earlier run; None where there is none."""
 
     def has_outputs(self, previous: PreviousResult) -> bool:
-        """Whether every output of an earlier run is there, with the size it had. Threads may call it."""
+        """Whether every output of an earlier run is there, with the size it had."""
 
     def close(self) -> None:
         """Release what the sink holds."""

@@ -22,9 +22,9 @@ from downloader.config.settings import Settings
 from downloader.errors import SourceError
 from downloader.model.items import File, Row, Url
 from downloader.sources import aria2, folder, parquet, tabular, text
-from downloader.sources.folder import Tally
+from downloader.sources.folder import SourceCounters
 
-__all__ = ["Tally", "check", "read"]
+__all__ = ["SourceCounters", "check", "read"]
 
 _Kind = Literal["url", "stdin", "folder", "image", "list"]
 _Format = Literal["txt", "csv", "tsv", "jsonl", "parquet", "aria2"]
@@ -52,7 +52,7 @@ def check(settings: Settings) -> None:
         _check_use(argument, kind, settings)
 
 
-def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = None) -> Iterator[Row]:
+def read(settings: Settings, stdin: TextIO | BinaryIO, tally: SourceCounters | None = None) -> Iterator[Row]:
     """The rows of all sources in order, each as soon as it can be known.
 
     `stdin` is `sys.stdin` or a binary stream, touched only where `-` is a source. `tally` counts, as reading goes on,
@@ -61,7 +61,7 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
     Raises:
         SourceError: a source cannot be read, or not to its end.
     """
-    tally = tally or Tally()
+    tally = tally or SourceCounters()
     columns = tabular.Columns.of(settings.source)
     for position, argument in enumerate(settings.sources, start=1):
         match _kind(argument, settings):
@@ -83,7 +83,7 @@ def read(settings: Settings, stdin: TextIO | BinaryIO, tally: Tally | None = Non
                 yield from _reader(argument, settings, columns, tally)(cast("BinaryIO", stream), "stdin")
 
 
-def _reader(argument: str, settings: Settings, columns: tabular.Columns, tally: Tally) -> text.Reader:
+def _reader(argument: str, settings: Settings, columns: tabular.Columns, tally: SourceCounters) -> text.Reader:
     """What makes rows of a list that is read from its beginning to its end."""
     match _format(argument, settings):
         case "csv":
@@ -137,7 +137,7 @@ def _why_not(path: Path) -> str:
 
 def _check_use(argument: str, kind: _Kind, settings: Settings) -> None:
     """Whether a source can be used by this command, and be opened."""
-    if settings.mode == "process" and kind in {"url", "list", "stdin"}:
+    if settings.is_local and kind in {"url", "list", "stdin"}:
         what = "is a URL" if kind == "url" else "is a list of URLs"
         raise SourceError(f"{argument}: {what}, and process touches no network; use run, or name a folder or an image")
     if kind in {"list", "folder"} and not _is_readable(argument):

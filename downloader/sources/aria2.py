@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from downloader.config.settings import parse_header
 from downloader.model.items import Request, Row, Url
-from downloader.sources.folder import Tally
+from downloader.sources.folder import SourceCounters
 from downloader.sources.text import lines, remark
 
 HEADERS_LIMIT_BYTES: Final = 64 * 1024
@@ -43,7 +43,7 @@ _LAST_SEGMENT = re.compile(r"https?://[^/?#]*/(?:[^?#]*/)?([^/?#]+)(?=[?#]|\Z)",
 _USER_INFO = re.compile(r"(?<=://)[^/?#]*@")
 
 
-def read_stream(stream: BinaryIO, name: str, tally: Tally | None = None) -> Iterator[Row]:
+def read_stream(stream: BinaryIO, name: str, tally: SourceCounters | None = None) -> Iterator[Row]:
     """The rows of an open list, each as soon as its last option is there; `name` is what `Row.where` calls the list.
 
     Lines are bounded, and bytes that are not UTF-8 survive, as in `sources.text`. `tally` counts ignored options.
@@ -51,7 +51,7 @@ def read_stream(stream: BinaryIO, name: str, tally: Tally | None = None) -> Iter
     Raises:
         SourceError: reading failed half-way; names the line.
     """
-    tally = tally or Tally()
+    tally = tally or SourceCounters()
     entry: _Entry | None = None
     for number, line, whole in lines(stream, name):
         text = line.strip()

@@ -34,7 +34,7 @@ _Kind = Literal["folder", "file", "other"]
 
 
 @dataclass(slots=True)
-class Tally:
+class SourceCounters:
     """What a source saw and did not take.
 
     `left_alone` counts files; hidden folders are not looked into. `options_ignored` counts option lines of aria2 lists.
@@ -50,7 +50,7 @@ def is_image_name(name: str) -> bool:
     return bool(stem) and extension.lower() in IMAGE_EXTENSIONS
 
 
-def walk(folder: str, *, output: str, all_files: bool, tally: Tally) -> Iterator[Row]:
+def walk(folder: str, *, output: str, all_files: bool, tally: SourceCounters) -> Iterator[Row]:
     """The rows of a folder: its own files first, then those of its sub-folders, both by name.
 
     `output` is the output folder of the run, which need not exist yet. Names that are not UTF-8 come out with

@@ -1,25 +1,39 @@
-"""The protocol of a store: named whole files, put once and durably. Implementations: `local`."""
+"""The protocol of a store: whole files under names, put once and durably. Implementations: `local`."""
 
 from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
 
-class Store(Protocol):
-    """Whole files under relative names with `/` between folders, never outside the store's root.
+class NameTaken(Exception):
+    """There is a file under this name already."""
 
-    Raises OutputError where the place as a whole cannot be used any more (full, read-only, gone), and NameRefused where
-    one name cannot be.
+
+class NameRefused(Exception):
+    """The name cannot be used in this store; the message says why, for a person."""
+
+
+class Store(Protocol):
+    """Whole files under relative names, `/` between folders, never outside the store.
+
+    Every method raises OutputError where the place as a whole cannot be used: full, read-only, gone.
     """
 
     def sync_staged(self, paths: Iterable[str]) -> None:
         """Make staged files of this machine durable, so that `put` may move them."""
 
-    def put(self, staged: str, name: str, *, replace: bool) -> None:
-        """Move a staged file under its final name.
+    def check(self, name: str, *, replace: bool) -> None:
+        """Raise what `put` would raise under this name now; the folder of the name is there afterwards.
 
         Raises:
             NameTaken: there is such a file, and `replace` is false.
-            NameRefused: the name leads outside the store, or is a folder's.
+            NameRefused: the name leads outside the store, or stands in the way of a folder.
+        """
+
+    def put(self, staged: str, name: str) -> None:
+        """Move a staged file under a name that `check` has passed; what is there is replaced.
+
+        Raises:
+            NameRefused: a folder has this name.
         """
 
     def sync(self, names: Iterable[str]) -> None:
@@ -32,18 +46,10 @@ class Store(Protocol):
         """Bytes of a file; None where there is none."""
 
     def open(self, name: str) -> BinaryIO:
-        """A file, for reading."""
+        """A file, for reading; raises OSError where it cannot be read."""
 
     def remove(self, name: str) -> None:
         """Remove a file; no error where there is none."""
 
     def close(self) -> None:
-        """Release what the store holds (threads, connections)."""
-
-
-class NameTaken(Exception):
-    """There is a file under this name already."""
-
-
-class NameRefused(Exception):
-    """A name that cannot be used in this store; the message says why, for a person."""
+        """Release what the store holds, such as threads."""

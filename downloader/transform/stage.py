@@ -19,7 +19,6 @@ from downloader.handoff import HandOff
 from downloader.model.failures import FailureKind
 from downloader.model.items import Failed, Fetched, Skipped, Transformed
 from downloader.stop import Stop
-from downloader.telemetry.meters import Meter
 from downloader.transform import worker
 from downloader.transform.crew import Crew
 from downloader.transform.picture import plain
@@ -58,7 +57,6 @@ class TransformStage:
         handoff: HandOff,
         tell: Tell,
         stop: Stop,
-        meter: Meter,
         *,
         keep_originals: bool = False,
     ) -> None:
@@ -66,10 +64,9 @@ class TransformStage:
         self._processes = processes
         self._staging = staging
         self._keep_originals = keep_originals
-        self._handoff = handoff
+        self.handoff = handoff
         self._tell = tell
         self._stop = stop
-        self._meter = meter
         self._done: queue.SimpleQueue[Future[list[worker.Answer]]] = queue.SimpleQueue()
         self._tasks: set[Future[list[worker.Answer]]] = set()
         self._crew: Crew | None = None
@@ -117,7 +114,7 @@ class TransformStage:
                 self._crew.dismiss()
                 self._crew = None
             return problem
-        self._handoff.reconnect(crew.channel)
+        self.handoff.reconnect(crew.channel)
         return None
 
     def abandon(self) -> None:
@@ -134,7 +131,7 @@ class TransformStage:
         """Drive until everything handed over is answered; raises CannotGoOn where no crew survives."""
         try:
             while not self._stop.aborted.is_set() and not self._finished():
-                self._handoff.feed()
+                self.handoff.feed()
                 self._keep_busy()
                 self._collect()
                 self._watch()
@@ -142,10 +139,10 @@ class TransformStage:
             self._end()
 
     def _finished(self) -> bool:
-        return self._handoff.closed and not self._handoff.outstanding and not self._suspects and self._trial is None
+        return self.handoff.closed and not self.handoff.outstanding and not self._suspects and self._trial is None
 
     def _hire(self, size: int) -> Crew:
-        room = max(self._handoff.size, 1)
+        room = max(self.handoff.size, 1)
         return Crew(size, room, self._settings, self._staging, keep_originals=self._keep_originals)
 
     # -- the crew at work --------------------------------------------------------------------------------------------
@@ -155,7 +152,7 @@ class TransformStage:
         try:
             if self._crew is None:
                 self._crew = self._hire(self._processes)
-                self._handoff.reconnect(self._crew.channel)
+                self.handoff.reconnect(self._crew.channel)
                 self.rebuilds += 1
             while len(self._tasks) < 2 * self._processes:
                 task = self._crew.submit(worker.consume)
@@ -188,26 +185,25 @@ class TransformStage:
         for answer in answers:
             if isinstance(answer, worker.NoRoom):
                 raise _no_room(answer)
-            if self._handoff.answered([answer.item.id]):
+            if self.handoff.answered([answer.item.id]):
                 self._tell_one(answer)
 
     def _tell_one(self, answer: Transformed | Failed | Skipped) -> None:
         self._died_in_vain = 0
-        self._meter.worked(sum(span.end_s - span.start_s for span in answer.spans))
         self._tell(answer)
 
     # -- death and trial ---------------------------------------------------------------------------------------------
 
     def _crew_died(self) -> None:
         """Set the items in hand of whoever died aside; all others wait for the next crew."""
-        self._handoff.disconnect()
+        self.handoff.disconnect()
         self._tasks.clear()
         crew, self._crew = self._crew, None
         if crew is not None:
             verdict, _ = self._bury(crew)
-            for fetched in self._handoff.take_back(verdict.timed_out):
+            for fetched in self.handoff.take_back(verdict.timed_out):
                 self._tell_one(worker.timed_out(fetched, self._settings.item_timeout))
-            self._suspects.extend(_Suspect(fetched=fetched) for fetched in self._handoff.take_back(verdict.suspects))
+            self._suspects.extend(_Suspect(fetched=fetched) for fetched in self.handoff.take_back(verdict.suspects))
         self._has_died()
 
     def _bury(self, crew: Crew) -> tuple[Verdict, list[End]]:
@@ -274,7 +270,7 @@ class TransformStage:
                 crew.kill(hand.pid)
 
     def _end(self) -> None:
-        self._handoff.disconnect()
+        self.handoff.disconnect()
         crews = [crew for crew in (self._crew, self._lone) if crew is not None]
         self._crew = self._lone = None
         for crew in crews:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from downloader.config.settings import Settings, Source
 from downloader.model.items import Request, Row, Url
-from downloader.sources import Tally, check, read
+from downloader.sources import SourceCounters, check, read
 from downloader.sources.aria2 import HEADERS_LIMIT_BYTES, read_stream
 from downloader.sources.text import LINE_LIMIT_BYTES
 
 
-def rows(data: str | bytes, tally: Tally | None = None) -> list[Row]:
+def rows(data: str | bytes, tally: SourceCounters | None = None) -> list[Row]:
     return list(read_stream(io.BytesIO(data.encode() if isinstance(data, str) else data), "list", tally))
 
 
@@ -27,7 +27,7 @@ def request(*options: str, url: str = "http://h/a.jpg") -> Request | None:
 
 def ignored(*options: str) -> int:
     """How many of the options are counted as ignored; the row stays whatever happens."""
-    tally = Tally()
+    tally = SourceCounters()
     (row,) = rows("\n ".join(("http://h/a.jpg", *options)), tally)
     assert row.source == "http://h/a.jpg"
     return tally.options_ignored
@@ -69,7 +69,7 @@ def test_an_entry_with_all_there_is() -> None:
 
 def test_other_options_are_counted_and_ignored() -> None:
     """Options of aria2 itself, misspelt ones, and any before the first URL leave the row as it is."""
-    tally = Tally()
+    tally = SourceCounters()
     (row,) = rows(" out=lost\nhttp://h/a.jpg\n split=5\n max-tries=3\n Out=x\n no equals sign\n out=\n =x\n", tally)
     assert row.request is None
     assert tally.options_ignored == 7
@@ -143,7 +143,7 @@ def test_lines_without_end() -> None:
 
 def test_headers_without_end() -> None:
     """An entry with headers for ever keeps a bounded number of them; the others are ignored."""
-    tally = Tally()
+    tally = SourceCounters()
 
     class Endless(io.RawIOBase):
         left = 50_000
@@ -221,7 +221,7 @@ def test_the_flag_makes_every_list_an_aria2_list(name: str, tmp_path: Path) -> N
     path = tmp_path / name
     data = b"http://a/x\thttp://b/x\n out=y\n split=1\n"
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    tally = Tally()
+    tally = SourceCounters()
     check(settings(path))
     (row,) = read(settings(path), io.BytesIO(), tally)
     assert row == Row(

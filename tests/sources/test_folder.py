@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from downloader.config.settings import Output, Settings, Source
 from downloader.errors import SourceError
 from downloader.model.items import File, Row
-from downloader.sources import Tally, check, folder, read
+from downloader.sources import SourceCounters, check, folder, read
 
 
 def make(root: Path, *names: str) -> None:
@@ -23,8 +23,8 @@ def make(root: Path, *names: str) -> None:
         path.touch()
 
 
-def walked(root: Path, tally: Tally | None = None, *, all_files: bool = False, output: str = "nowhere") -> list[str]:
-    tally = tally or Tally()
+def walked(root: Path, tally: SourceCounters | None = None, *, all_files: bool = False, output: str = "nowhere") -> list[str]:
+    tally = tally or SourceCounters()
     return [str(row.inside) for row in folder.walk(str(root), output=output, all_files=all_files, tally=tally)]
 
 
@@ -59,7 +59,7 @@ def test_the_root_folder_joins_cleanly() -> None:
 def test_a_row_tells_its_place(tmp_path: Path) -> None:
     """The source is the path as named, `inside` the part below the folder, both with `/`."""
     make(tmp_path, "in/d/a.jpg")
-    (row,) = folder.walk(f"{tmp_path}/in//", output="nowhere", all_files=False, tally=Tally())
+    (row,) = folder.walk(f"{tmp_path}/in//", output="nowhere", all_files=False, tally=SourceCounters())
     assert row == Row(
         source=f"{tmp_path}/in/d/a.jpg", what=File(f"{tmp_path}/in/d/a.jpg"), inside="d/a.jpg", where=f"{tmp_path}/in//"
     )
@@ -75,7 +75,7 @@ def test_images_are_taken_and_the_rest_is_counted(tmp_path: Path) -> None:
     """A file with an image extension in any case is an item; other files are left alone and counted."""
     images = [f"{number:02}.{extension}" for number, extension in enumerate(sorted(folder.IMAGE_EXTENSIONS))]
     make(tmp_path, *images, "UPPER.JPG", "a.svg", "b.txt", "jpg", "c.jpg.part", "d/e", ".hidden.jpg", ".git/f.jpg")
-    tally = Tally()
+    tally = SourceCounters()
     assert walked(tmp_path, tally) == [*images, "UPPER.JPG"]
     assert tally.left_alone == 6
 
@@ -83,7 +83,7 @@ def test_images_are_taken_and_the_rest_is_counted(tmp_path: Path) -> None:
 def test_all_files_takes_everything_but_state(tmp_path: Path) -> None:
     """`--all-files` takes every file, hidden ones too, but never the state folder of an earlier output."""
     make(tmp_path, "a.svg", "README", ".hidden", ".d/x", ".downloader/journal.sqlite3", "sub/.downloader/report.html")
-    tally = Tally()
+    tally = SourceCounters()
     assert walked(tmp_path, tally, all_files=True) == [".hidden", "README", "a.svg", ".d/x"]
     assert tally.left_alone == 0
 
@@ -93,7 +93,7 @@ def test_the_output_is_no_input(tmp_path: Path, all_files: bool) -> None:
     """An output folder inside the input is never read, even if it appears only while the walk goes on."""
     make(tmp_path, "a.jpg", "b/c.jpg")
     output = tmp_path / "b" / "out"
-    rows = folder.walk(str(tmp_path), output=str(output), all_files=all_files, tally=Tally())
+    rows = folder.walk(str(tmp_path), output=str(output), all_files=all_files, tally=SourceCounters())
     assert next(rows).inside == "a.jpg"
     make(output, "a.jpg")
     assert [row.inside for row in rows] == ["b/c.jpg"]
@@ -122,7 +122,7 @@ def test_a_link_to_nowhere_becomes_a_row(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to("nowhere")
     (tmp_path / "loop.png").symlink_to("loop.png")
     (tmp_path / "gone").symlink_to("nowhere")
-    tally = Tally()
+    tally = SourceCounters()
     assert walked(tmp_path, tally) == ["gone.jpg", "loop.png"]
     assert tally.left_alone == 1
 
@@ -133,7 +133,7 @@ def test_pipes_are_left_alone(tmp_path: Path, all_files: bool) -> None:
     """What is no regular file is never opened, whatever its name: reading a pipe would wait for ever."""
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to("pipe.jpg")
-    tally = Tally()
+    tally = SourceCounters()
     assert walked(tmp_path, tally, all_files=all_files) == []
     assert tally.left_alone == 2
 
@@ -148,7 +148,7 @@ def test_a_folder_named_like_an_image_is_a_folder(tmp_path: Path) -> None:
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     """Any bytes can name a file on Linux; the path of the row opens that very file."""
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.jpg")).write_bytes(b"here")
-    (row,) = folder.walk(str(tmp_path), output="nowhere", all_files=False, tally=Tally())
+    (row,) = folder.walk(str(tmp_path), output="nowhere", all_files=False, tally=SourceCounters())
     assert row.inside == "\udcff\udcfe.jpg"
     assert Path(row.source).read_bytes() == b"here"
 
@@ -160,7 +160,7 @@ def test_a_closed_folder_becomes_a_row(public_path: Path) -> None:
     closed = public_path / "closed"
     closed.chmod(0)
     with no_superuser():
-        rows = list(folder.walk(str(public_path), output="nowhere", all_files=False, tally=Tally()))
+        rows = list(folder.walk(str(public_path), output="nowhere", all_files=False, tally=SourceCounters()))
         with pytest.raises(PermissionError):
             Path(rows[1].source).read_bytes()
     assert [row.inside for row in rows] == ["a.jpg", "closed", "open/c.jpg"]
@@ -185,7 +185,7 @@ def test_a_closed_source_stops_the_run(public_path: Path) -> None:
 def test_a_folder_that_vanishes_becomes_a_row(tmp_path: Path) -> None:
     """A sub-folder removed during the walk is an item that will fail as not found."""
     make(tmp_path, "a.jpg", "b/c.jpg")
-    rows = folder.walk(str(tmp_path), output="nowhere", all_files=False, tally=Tally())
+    rows = folder.walk(str(tmp_path), output="nowhere", all_files=False, tally=SourceCounters())
     next(rows)
     shutil.rmtree(tmp_path / "b")
     assert [row.inside for row in rows] == ["b"]
@@ -225,7 +225,7 @@ def test_settings_reach_the_walk(tmp_path: Path) -> None:
     make(tmp_path, "in/a.jpg", "in/b.txt", "in/out/c.jpg")
     chosen = Settings(sources=(f"{tmp_path}/in",), mode="process", output=Output(output=f"{tmp_path}/in/out"))
     check(chosen)
-    tally = Tally()
+    tally = SourceCounters()
     assert [row.inside for row in read(chosen, sys.stdin, tally)] == ["a.jpg"]
     assert tally.left_alone == 1
     everything = Settings(sources=chosen.sources, output=chosen.output, source=Source(all_files=True))

@@ -1,0 +1,54 @@
+"""The summary of a run that has ended, from what was measured of it."""
+
+import os
+import time
+from dataclasses import replace
+
+from downloader.report.summary import QueueFigures, StageFigures, Summary
+from downloader.telemetry.meters import StageMeter
+from downloader.telemetry.run import RunTelemetry
+from downloader.telemetry.sampler import peak_rss_bytes
+
+
+def with_figures(
+    counted: Summary, telemetry: RunTelemetry, *, threads: int, processes: int, queue_size: int, waited_s: float
+) -> Summary:
+    """The counts of an output together with the figures of the run that ended just now.
+
+    Args:
+        counted: what the journal counts, over all runs.
+        telemetry: of this run.
+        threads: download threads; 0 without a download stage.
+        processes: transform processes; 0 without a transform stage.
+        queue_size: messages that the hand-off queue holds at most.
+        waited_s: seconds that threads waited for room in it.
+    """
+    duration_s = time.monotonic() - telemetry.started_s
+    counters, queue = telemetry.counters, telemetry.queue
+    return replace(
+        counted,
+        duration_s=duration_s,
+        new=counters.done,
+        new_succeeded=counters.succeeded,
+        unchanged=counters.unchanged,
+        download=_stage(telemetry.stages.download, threads, duration_s, waited_s) if threads else None,
+        transform=_stage(telemetry.stages.transform, processes, duration_s) if processes else None,
+        queue=QueueFigures(
+            size=queue_size, samples=queue.samples, depths=queue.depths, full=queue.full, empty=queue.empty
+        )
+        if processes
+        else None,
+        is_processor_idle=processes < (os.cpu_count() or 1),
+        peak_rss_parent_bytes=peak_rss_bytes(),
+        peak_rss_worker_bytes=queue.peak_worker_rss_bytes,
+    )
+
+
+def _stage(meter: StageMeter, workers: int, duration_s: float, wait_s: float = 0.0) -> StageFigures:
+    return StageFigures(
+        workers=workers,
+        available_s=workers * duration_s,
+        busy_s=meter.busy_s,
+        wait_s=wait_s,
+        durations=meter.durations,
+    )
