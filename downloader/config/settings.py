@@ -217,7 +217,7 @@ Seconds = Annotated[float, Gt(0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Concurrency(Section):
+class ConcurrencyOptions(Section):
     """How much runs at the same time."""
 
     threads: Threads | Literal["auto"] = option(
@@ -233,7 +233,7 @@ class Concurrency(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Download(Section):
+class DownloadOptions(Section):
     """How bytes are fetched."""
 
     timeout: Seconds = option(10.0, "seconds to connect, and for each read", metavar="S")
@@ -282,7 +282,7 @@ Quality = Annotated[int, Ge(1), Le(100)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jpeg(Section):
+class JpegOptions(Section):
     """How JPEG is written.
 
     The defaults are those of libjpeg and of sharp: baseline, since progressive scans cost a second pass, and colour at
@@ -295,7 +295,7 @@ class Jpeg(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Png(Section):
+class PngOptions(Section):
     """How PNG is written.
 
     Measured on photographs of 256 and 1,024 px: level 4 takes half the time of zlib's default 6, for at most 6 % more
@@ -306,7 +306,7 @@ class Png(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Webp(Section):
+class WebpOptions(Section):
     """How WebP is written.
 
     Measured on photographs of 256 and 1,024 px: method 2 takes half the time of libwebp's default 4, for 1 to 3 % more
@@ -319,7 +319,7 @@ class Webp(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Avif(Section):
+class AvifOptions(Section):
     """How AVIF is written. Speed 6 is the default of libavif's avifenc and of Pillow."""
 
     quality: Quality | None = option(None, "1 to 100; none takes the quality of [transform]")
@@ -327,7 +327,7 @@ class Avif(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transform(Section):
+class TransformOptions(Section):
     """What is made of each image."""
 
     resize: tuple[Size, ...] = option(
@@ -359,14 +359,14 @@ class Transform(Section):
     max_aspect: Annotated[float, Ge(1)] | None = option(
         None, "skip images with a longer : shorter side above this", metavar="R"
     )
-    jpeg: Jpeg = field(default_factory=Jpeg)
-    png: Png = field(default_factory=Png)
-    webp: Webp = field(default_factory=Webp)
-    avif: Avif = field(default_factory=Avif)
+    jpeg: JpegOptions = field(default_factory=JpegOptions)
+    png: PngOptions = field(default_factory=PngOptions)
+    webp: WebpOptions = field(default_factory=WebpOptions)
+    avif: AvifOptions = field(default_factory=AvifOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output(Section):
+class OutputOptions(Section):
     """Where results go and how they are named."""
 
     output: str = option("downloads", "folder for the results", "-o", metavar="DIR")
@@ -381,7 +381,7 @@ class Output(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source(Section):
+class SourceOptions(Section):
     """How sources are read."""
 
     input_format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "aria2"] = option(
@@ -399,7 +399,7 @@ class Source(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run(Section):
+class RunOptions(Section):
     """How the run shows itself, and how many failures it may have."""
 
     progress: Literal["auto", "bar", "plain", "json", "none"] = option("auto", "how progress is shown on stderr")
@@ -429,26 +429,26 @@ class Settings:
 
     sources: tuple[str, ...] = ()
     mode: Mode = "run"
-    concurrency: Concurrency = field(default_factory=Concurrency)
-    download: Download = field(default_factory=Download)
-    transform: Transform = field(default_factory=Transform)
-    output: Output = field(default_factory=Output)
-    source: Source = field(default_factory=Source)
-    run: Run = field(default_factory=Run)
+    concurrency: ConcurrencyOptions = field(default_factory=ConcurrencyOptions)
+    download: DownloadOptions = field(default_factory=DownloadOptions)
+    transform: TransformOptions = field(default_factory=TransformOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
+    run: RunOptions = field(default_factory=RunOptions)
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
 TABLES: dict[str, type[Section]] = {
-    "concurrency": Concurrency,
-    "download": Download,
-    "transform": Transform,
-    "transform.jpeg": Jpeg,
-    "transform.png": Png,
-    "transform.webp": Webp,
-    "transform.avif": Avif,
-    "output": Output,
-    "source": Source,
-    "run": Run,
+    "concurrency": ConcurrencyOptions,
+    "download": DownloadOptions,
+    "transform": TransformOptions,
+    "transform.jpeg": JpegOptions,
+    "transform.png": PngOptions,
+    "transform.webp": WebpOptions,
+    "transform.avif": AvifOptions,
+    "output": OutputOptions,
+    "source": SourceOptions,
+    "run": RunOptions,
 }
 """Every table of the configuration by its TOML name."""
 
