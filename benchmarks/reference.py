@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pycurl
 
-from downloader.config.settings import Transform, parse_sizes
+from downloader.config.settings import TransformOptions, parse_sizes
 from downloader.transform.image import render
 
 _ROOM = 64
@@ -42,7 +42,7 @@ def _download(urls: "queue.SimpleQueue[str]", staging: Path, hand_on: "Queue[str
 
 def _transform(taken: "Queue[str | None]", out: str) -> None:
     """One process: until told that nothing more comes."""
-    settings = Transform(resize=parse_sizes("256x256"), quality=85)
+    settings = TransformOptions(resize=parse_sizes("256x256"), quality=85)
     while (path := taken.get()) is not None:
         (image,) = render(Path(path).read_bytes(), settings).renditions
         (Path(out) / Path(path).name).write_bytes(image.data)

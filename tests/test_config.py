@@ -13,16 +13,16 @@ from downloader.config.load import as_toml, dump, flag_of, load, restore
 from downloader.config.settings import (
     SECTIONS,
     TABLES,
-    Avif,
-    Concurrency,
-    Download,
-    Jpeg,
+    AvifOptions,
+    ConcurrencyOptions,
+    DownloadOptions,
+    JpegOptions,
     Option,
-    Png,
+    PngOptions,
     Settings,
     Size,
-    Transform,
-    Webp,
+    TransformOptions,
+    WebpOptions,
     parse_color,
     parse_count,
     parse_header,
@@ -48,10 +48,10 @@ some_settings = st.builds(
     sources=st.tuples(st.text("abc/:.", min_size=1)),
     mode=st.sampled_from(["run", "fetch", "process"]),
     concurrency=st.builds(
-        Concurrency, threads=st.integers(1, 1024), processes=st.one_of(st.just("auto"), st.integers(1, 256))
+        ConcurrencyOptions, threads=st.integers(1, 1024), processes=st.one_of(st.just("auto"), st.integers(1, 256))
     ),
     download=st.builds(
-        Download,
+        DownloadOptions,
         timeout=st.floats(0.001, 1e6),
         max_size=st.one_of(st.none(), st.integers(1, 2**50)),
         header=st.lists(st.builds("X-{}: {}".format, st.integers(0, 9), st.text("ab \"'\\#é"))).map(
@@ -61,7 +61,7 @@ some_settings = st.builds(
         netrc=st.booleans(),
     ),
     transform=st.builds(
-        Transform,
+        TransformOptions,
         resize=st.lists(
             sizes.filter(lambda size: not size.percent or size.percent.is_integer()),
             max_size=3,
@@ -71,14 +71,14 @@ some_settings = st.builds(
         max_pixels=st.integers(1, 10**12),
         max_aspect=st.one_of(st.none(), st.floats(1, 100)),
         jpeg=st.builds(
-            Jpeg,
+            JpegOptions,
             quality=st.one_of(st.none(), st.integers(1, 100)),
             progressive=st.booleans(),
             subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
         ),
-        png=st.builds(Png, compress_level=st.integers(0, 9)),
-        webp=st.builds(Webp, method=st.integers(0, 6), lossless=st.booleans()),
-        avif=st.builds(Avif, quality=st.one_of(st.none(), st.integers(1, 100)), speed=st.integers(0, 10)),
+        png=st.builds(PngOptions, compress_level=st.integers(0, 9)),
+        webp=st.builds(WebpOptions, method=st.integers(0, 6), lossless=st.booleans()),
+        avif=st.builds(AvifOptions, quality=st.one_of(st.none(), st.integers(1, 100)), speed=st.integers(0, 10)),
     ),
 )
 
@@ -323,7 +323,9 @@ def test_encoders_have_tables_of_their_own(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DOWNLOADER_TRANSFORM__JPEG__QUALITY", "60")
     monkeypatch.setenv("DOWNLOADER_TRANSFORM__AVIF__SPEED", "9")
     resolved = load(flags={"transform": {"quality": "50"}}, config_file=path)
-    expected = Transform(fit="crop", quality=50, jpeg=Jpeg(quality=60, progressive=True), avif=Avif(speed=9))
+    expected = TransformOptions(
+        fit="crop", quality=50, jpeg=JpegOptions(quality=60, progressive=True), avif=AvifOptions(speed=9)
+    )
     assert resolved.settings.transform == expected
     assert [resolved.origin("transform.jpeg", name) for name in ("quality", "progressive", "subsampling")] == [
         "DOWNLOADER_TRANSFORM__JPEG__QUALITY",
@@ -381,6 +383,6 @@ def test_settings_cannot_be_changed() -> None:
     """Frozen, all of them: a run's settings are a value."""
     with pytest.raises(AttributeError):
         Settings().mode = "fetch"  # type: ignore[misc]
-    assert replace(Settings(), mode="fetch").concurrency == Concurrency()
+    assert replace(Settings(), mode="fetch").concurrency == ConcurrencyOptions()
     assert {f.name for f in fields(Settings)} == {"sources", "mode", *SECTIONS}
     assert get_args(get_type_hints(Settings)["mode"]) == ("run", "fetch", "process")

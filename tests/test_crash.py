@@ -20,12 +20,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from downloader.config.settings import Size, Transform
+from downloader.config.settings import Size, TransformOptions
 from downloader.handoff import HandOff
 from downloader.model.failures import FailureKind
 from downloader.model.items import Failed, Fetched, File, Item, OutputName, Skipped, Transformed
 from downloader.stop import Stop
-from downloader.telemetry.meters import Meter
 from downloader.transform.stage import TransformStage
 
 Outcome = Transformed | Failed | Skipped
@@ -49,7 +48,7 @@ class Stage:
         self.stop = Stop()
         self.outcomes: queue.Queue[Outcome] = queue.Queue()
         self.handoff = HandOff(queue_size, self.stop)
-        wanted = Transform(resize=(Size(width=32, height=32),), **settings)  # type: ignore[arg-type]
+        wanted = TransformOptions(resize=(Size(width=32, height=32),), **settings)  # type: ignore[arg-type]
         (folder / "staging").mkdir()
         self.stage = TransformStage(
             wanted, processes, str(folder / "staging"), self.handoff, self.outcomes.put, self.stop

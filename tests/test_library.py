@@ -14,16 +14,16 @@ assert threading.active_count() == 1, threading.enumerate()
 """
 SCRIPT = """
 from downloader import Settings, run
-from downloader.config.settings import Concurrency, Output, Run, Size, Transform
+from downloader.config.settings import ConcurrencyOptions, OutputOptions, RunOptions, Size, TransformOptions
 
 if __name__ == "__main__":
     summary = run(
         Settings(
             sources=("pictures",),
-            concurrency=Concurrency(threads=2, processes=1),
-            transform=Transform(resize=(Size(width=16, height=16),)),
-            output=Output(output="results"),
-            run=Run(progress="none"),
+            concurrency=ConcurrencyOptions(threads=2, processes=1),
+            transform=TransformOptions(resize=(Size(width=16, height=16),)),
+            output=OutputOptions(output="results"),
+            run=RunOptions(progress="none"),
         )
     )
     print(summary.total, summary.succeeded, summary.failed, summary.pending)

@@ -18,7 +18,7 @@ import httpcore
 import httpx
 import pytest
 
-from downloader.config.settings import Download
+from downloader.config.settings import DownloadOptions
 from downloader.download import net
 from downloader.download.dns import ResolveProblem, Resolver
 from downloader.download.transport import make_transport
@@ -105,7 +105,7 @@ def endless(piece: bytes, pause_s: float = 0.0, start: bytes = b"HTTP/1.1 200 OK
 class Run:
     """One thread's end of a run, with names of its own."""
 
-    def __init__(self, names: dict[str, list[str]], settings: Download) -> None:
+    def __init__(self, names: dict[str, list[str]], settings: DownloadOptions) -> None:
         self.names = names
         self.sockets = net.Sockets()
         self.watch = net.Watch()
@@ -145,7 +145,7 @@ def make_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     runs = []
 
     def make(names: dict[str, list[str]] | None = None, **settings: Any) -> Run:
-        runs.append(Run(names or {}, replace(Download(transport=request.param), **settings)))
+        runs.append(Run(names or {}, replace(DownloadOptions(transport=request.param), **settings)))
         return runs[-1]
 
     yield make
@@ -746,7 +746,7 @@ def test_one_context_serves_many_threads(make_run: MakeRun, certificate: tuple[s
 
     with Server(secured(answering, certificate)) as server, ThreadPoolExecutor(8) as pool:
         assert set(itertools.chain(*pool.map(some, runs))) == {200}
-        context = net.ssl_context(replace(Download(), ca_file=certificate[0]))
+        context = net.ssl_context(replace(DownloadOptions(), ca_file=certificate[0]))
         context.set_alpn_protocols(["h2"])
         with (
             socket.create_connection(("127.0.0.1", server.port)) as plain,
@@ -763,9 +763,9 @@ def test_bad_certificate_files_name_the_option(tmp_path: Path, certificate: tupl
     empty.write_text("nothing")
     for path in (empty, tmp_path / "missing.pem"):
         with pytest.raises(ValueError, match=rf"--ca-file {path}: "):
-            net.ssl_context(replace(Download(), ca_file=str(path)))
+            net.ssl_context(replace(DownloadOptions(), ca_file=str(path)))
         with pytest.raises(ValueError, match=rf"--client-cert {path}: "):
-            net.ssl_context(replace(Download(), client_cert=str(path)))
+            net.ssl_context(replace(DownloadOptions(), client_cert=str(path)))
     locked = subprocess.run(
         ["openssl", "pkey", "-in", certificate[1], "-aes128", "-passout", "pass:secret"],
         check=True,
@@ -774,9 +774,9 @@ def test_bad_certificate_files_name_the_option(tmp_path: Path, certificate: tupl
     both = tmp_path / "both.pem"
     both.write_bytes(Path(certificate[0]).read_bytes() + locked)
     with pytest.raises(ValueError, match="protected by a password"):
-        net.ssl_context(replace(Download(), client_cert=str(both)))
+        net.ssl_context(replace(DownloadOptions(), client_cert=str(both)))
     both.write_bytes(Path(certificate[0]).read_bytes() + Path(certificate[1]).read_bytes())
-    net.ssl_context(replace(Download(), client_cert=str(both)))
+    net.ssl_context(replace(DownloadOptions(), client_cert=str(both)))
 
 
 def test_the_usual_variables_name_certificates(
@@ -785,8 +785,8 @@ def test_the_usual_variables_name_certificates(
     """SSL_CERT_FILE is followed, and named where it is wrong; --ca-file goes before it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     with pytest.raises(ValueError, match="SSL_CERT_FILE"):
-        net.ssl_context(Download())
-    net.ssl_context(replace(Download(), ca_file=certificate[0]))
+        net.ssl_context(DownloadOptions())
+    net.ssl_context(replace(DownloadOptions(), ca_file=certificate[0]))
 
 
 # --- proxies ---
@@ -905,7 +905,7 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, por
     """no_proxy takes names with what is below them, ports, and blocks of addresses."""
     monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", no_proxy)
-    proxies = net.Proxies(Download())
+    proxies = net.Proxies(DownloadOptions())
     assert (proxies.proxy_for("http", host, port) is None) is direct
 
 
@@ -914,10 +914,10 @@ def test_all_proxy_and_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "http://all.test")
     monkeypatch.setenv("https_proxy", "http://tls.test:3128")
     monkeypatch.setenv("no_proxy", "b.test")
-    proxies = net.Proxies(Download())
+    proxies = net.Proxies(DownloadOptions())
     assert proxies.proxy_for("http", "a.test", 80) == net.Proxy("http", "all.test", 80, None)
     assert proxies.proxy_for("https", "a.test", 443) == net.Proxy("http", "tls.test", 3128, None)
-    chosen = net.Proxies(replace(Download(), proxy="http://[2001:db8::1]:1"))
+    chosen = net.Proxies(replace(DownloadOptions(), proxy="http://[2001:db8::1]:1"))
     assert chosen.proxy_for("https", "b.test", 443) == net.Proxy("http", "2001:db8::1", 1, None)
 
 
@@ -927,6 +927,6 @@ def test_all_proxy_and_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_proxy_names_the_option_and_keeps_the_secret(url: str) -> None:
     """A proxy that cannot be used is told at the start, without its password."""
     with pytest.raises(ValueError, match=r"^--proxy: ") as caught:
-        net.Proxies(replace(Download(), proxy=url))
+        net.Proxies(replace(DownloadOptions(), proxy=url))
     assert "secret" not in str(caught.value)
     assert "se/cret" not in str(caught.value)

@@ -24,16 +24,16 @@ from pydantic_settings import (
 from downloader.config.settings import (
     SECTIONS,
     TABLES,
-    Concurrency,
-    Download,
+    ConcurrencyOptions,
+    DownloadOptions,
     Mode,
     Option,
-    Output,
-    Run,
+    OutputOptions,
+    RunOptions,
     Section,
     Settings,
-    Source,
-    Transform,
+    SourceOptions,
+    TransformOptions,
 )
 from downloader.errors import ConfigError
 
@@ -50,12 +50,12 @@ class _Places(BaseSettings):
     """Tells pydantic-settings which sections exist, and how environment variables are spelled."""
 
     model_config = SettingsConfigDict(env_prefix=_ENV_PREFIX, env_nested_delimiter="__")
-    concurrency: Concurrency = field(default_factory=Concurrency)
-    download: Download = field(default_factory=Download)
-    transform: Transform = field(default_factory=Transform)
-    output: Output = field(default_factory=Output)
-    source: Source = field(default_factory=Source)
-    run: Run = field(default_factory=Run)
+    concurrency: ConcurrencyOptions = field(default_factory=ConcurrencyOptions)
+    download: DownloadOptions = field(default_factory=DownloadOptions)
+    transform: TransformOptions = field(default_factory=TransformOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

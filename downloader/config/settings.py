@@ -77,6 +77,25 @@ class Size:
         return f"{prefix}{self.width or ''}x{self.height or ''}"
 
 
+def variant_names(sizes: tuple[Size, ...]) -> tuple[str | None, ...]:
+    """What to call each size in a file name: letters, digits and `_` only, each name once.
+
+    A single unnamed size needs no name. Unnamed sizes among several are called by their spec: `256x256`, `800x`,
+    `x600`, `50pct`, `12_5pct`.
+    """
+    if len(sizes) == 1:
+        return (sizes[0].name,)
+    names: list[str] = []
+    for size in sizes:
+        name = size.name or "".join(c if c.isalnum() else "_" for c in str(size).replace("%", "pct"))
+        count = 2
+        unique = name
+        while unique in names:
+            unique, count = f"{name}_{count}", count + 1
+        names.append(unique)
+    return tuple(names)
+
+
 _LARGEST_PERCENT = 1000
 _SIDE_LIMIT_PX = 65_535
 """The largest side JPEG can hold (ITU-T T.81, 16-bit dimensions); no output format here needs more."""
@@ -217,7 +236,7 @@ Seconds = Annotated[float, Gt(0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Concurrency(Section):
+class ConcurrencyOptions(Section):
     """How much runs at the same time."""
 
     threads: Threads | Literal["auto"] = option(
@@ -233,7 +252,7 @@ class Concurrency(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Download(Section):
+class DownloadOptions(Section):
     """How bytes are fetched."""
 
     timeout: Seconds = option(10.0, "seconds to connect, and for each read", metavar="S")
@@ -282,7 +301,7 @@ Quality = Annotated[int, Ge(1), Le(100)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jpeg(Section):
+class JpegOptions(Section):
     """How JPEG is written.
 
     The defaults are those of libjpeg and of sharp: baseline, since progressive scans cost a second pass, and colour at
@@ -295,7 +314,7 @@ class Jpeg(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Png(Section):
+class PngOptions(Section):
     """How PNG is written.
 
     Measured on photographs of 256 and 1,024 px: level 4 takes half the time of zlib's default 6, for at most 6 % more
@@ -306,7 +325,7 @@ class Png(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Webp(Section):
+class WebpOptions(Section):
     """How WebP is written.
 
     Measured on photographs of 256 and 1,024 px: method 2 takes half the time of libwebp's default 4, for 1 to 3 % more
@@ -319,7 +338,7 @@ class Webp(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Avif(Section):
+class AvifOptions(Section):
     """How AVIF is written. Speed 6 is the default of libavif's avifenc and of Pillow."""
 
     quality: Quality | None = option(None, "1 to 100; none takes the quality of [transform]")
@@ -327,7 +346,7 @@ class Avif(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transform(Section):
+class TransformOptions(Section):
     """What is made of each image."""
 
     resize: tuple[Size, ...] = option(
@@ -359,14 +378,19 @@ class Transform(Section):
     max_aspect: Annotated[float, Ge(1)] | None = option(
         None, "skip images with a longer : shorter side above this", metavar="R"
     )
-    jpeg: Jpeg = field(default_factory=Jpeg)
-    png: Png = field(default_factory=Png)
-    webp: Webp = field(default_factory=Webp)
-    avif: Avif = field(default_factory=Avif)
+    jpeg: JpegOptions = field(default_factory=JpegOptions)
+    png: PngOptions = field(default_factory=PngOptions)
+    webp: WebpOptions = field(default_factory=WebpOptions)
+    avif: AvifOptions = field(default_factory=AvifOptions)
+
+    @property
+    def variants(self) -> tuple[str | None, ...]:
+        """The names of the sizes that are made of each image; None for the only one, unless it was given a name."""
+        return variant_names(self.resize) if self.resize else (None,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output(Section):
+class OutputOptions(Section):
     """Where results go and how they are named."""
 
     output: str = option("downloads", "folder for the results", "-o", metavar="DIR")
@@ -381,7 +405,7 @@ class Output(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source(Section):
+class SourceOptions(Section):
     """How sources are read."""
 
     input_format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "aria2"] = option(
@@ -397,9 +421,15 @@ class Source(Section):
     all_files: bool = option(False, "take every file of a folder, whatever its name")
     dedup: bool = option(False, "skip items whose bytes another item had before")
 
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """The columns that are kept beside the results, the caption among them; each once."""
+        caption = (self.caption_column,) if self.caption_column is not None else ()
+        return tuple(dict.fromkeys((*caption, *self.keep_columns)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run(Section):
+class RunOptions(Section):
     """How the run shows itself, and how many failures it may have."""
 
     progress: Literal["auto", "bar", "plain", "json", "none"] = option("auto", "how progress is shown on stderr")
@@ -429,12 +459,12 @@ class Settings:
 
     sources: tuple[str, ...] = ()
     mode: Mode = "run"
-    concurrency: Concurrency = field(default_factory=Concurrency)
-    download: Download = field(default_factory=Download)
-    transform: Transform = field(default_factory=Transform)
-    output: Output = field(default_factory=Output)
-    source: Source = field(default_factory=Source)
-    run: Run = field(default_factory=Run)
+    concurrency: ConcurrencyOptions = field(default_factory=ConcurrencyOptions)
+    download: DownloadOptions = field(default_factory=DownloadOptions)
+    transform: TransformOptions = field(default_factory=TransformOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
+    run: RunOptions = field(default_factory=RunOptions)
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     @property
@@ -454,16 +484,16 @@ class Settings:
 
 
 TABLES: dict[str, type[Section]] = {
-    "concurrency": Concurrency,
-    "download": Download,
-    "transform": Transform,
-    "transform.jpeg": Jpeg,
-    "transform.png": Png,
-    "transform.webp": Webp,
-    "transform.avif": Avif,
-    "output": Output,
-    "source": Source,
-    "run": Run,
+    "concurrency": ConcurrencyOptions,
+    "download": DownloadOptions,
+    "transform": TransformOptions,
+    "transform.jpeg": JpegOptions,
+    "transform.png": PngOptions,
+    "transform.webp": WebpOptions,
+    "transform.avif": AvifOptions,
+    "output": OutputOptions,
+    "source": SourceOptions,
+    "run": RunOptions,
 }
 """Every table of the configuration by its TOML name."""
 

@@ -29,7 +29,7 @@ import certifi
 import httpcore
 import httpx  # noqa: TID251 - with client.py the home of HTTP
 
-from downloader.config.settings import Download
+from downloader.config.settings import DownloadOptions
 from downloader.download.addresses import is_private
 from downloader.download.dns import Address, ResolveProblem, Resolver
 from downloader.model.urls import masked
@@ -479,7 +479,7 @@ class _SharedContext(ssl.SSLContext):
         """Set already."""
 
 
-def ssl_context(settings: Download) -> ssl.SSLContext:
+def ssl_context(settings: DownloadOptions) -> ssl.SSLContext:
     """The TLS set-up that all connections of a run share: TLS 1.2 or later, certificates checked.
 
     Trusted are `--ca-file`, else what the usual variables SSL_CERT_FILE and SSL_CERT_DIR name, else certifi's list.
@@ -542,7 +542,7 @@ class Proxies:
         ValueError: a proxy's URL is of no use, or `--deny-private` is asked for as well: a proxy looks names up itself.
     """
 
-    def __init__(self, settings: Download) -> None:
+    def __init__(self, settings: DownloadOptions) -> None:
         self._all = settings.proxy
         found = {} if settings.proxy else getproxies()
         self._no_proxy = found.get("no", "")

@@ -10,7 +10,7 @@ from contextlib import suppress
 import httpx  # noqa: TID251 - with client.py the home of HTTP
 
 from downloader import __version__
-from downloader.config.settings import Download
+from downloader.config.settings import DownloadOptions
 from downloader.download.dns import Resolver
 from downloader.download.net import Origin, Sockets, Watch, ssl_context
 from downloader.download.rate import ByteRate
@@ -31,7 +31,7 @@ class Network:
         ConfigError: a certificate, cookie or netrc file, a proxy or a transport is of no use.
     """
 
-    def __init__(self, settings: Download, stop: Stop) -> None:
+    def __init__(self, settings: DownloadOptions, stop: Stop) -> None:
         self.settings = settings
         self.stop = stop
         self.resolver = Resolver()

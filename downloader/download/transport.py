@@ -6,12 +6,12 @@ from typing import Literal
 
 import httpx  # noqa: TID251 - with client.py the home of HTTP
 
-from downloader.config.settings import Download
+from downloader.config.settings import DownloadOptions
 from downloader.download.dns import Resolver
 from downloader.download.net import Backend, Origin, Proxies, Sockets, Transport, Watch
 
 
-def chosen(settings: Download) -> Literal["httpcore", "httptools"]:
+def chosen(settings: DownloadOptions) -> Literal["httpcore", "httptools"]:
     """The package that `--transport` comes down to here.
 
     Raises:
@@ -26,7 +26,7 @@ def chosen(settings: Download) -> Literal["httpcore", "httptools"]:
 
 
 def make_transport(
-    settings: Download,
+    settings: DownloadOptions,
     *,
     context: ssl.SSLContext,
     resolver: Resolver,

@@ -8,8 +8,6 @@ from downloader.config.settings import Settings
 from downloader.errors import ConfigError
 from downloader.model.items import ORIGINAL, OutputName, Row
 from downloader.naming import layout
-from downloader.sources.tabular import Columns
-from downloader.transform.geometry import variant_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +32,7 @@ class NamingRules:
     @property
     def variants(self) -> tuple[str | None, ...]:
         """The names of the sizes that are made of each item; None for the only one."""
-        if not self.settings.makes_images:
-            return (None,)
-        return variant_names(self.settings.transform.resize) or (None,)
+        return self.settings.transform.variants if self.settings.makes_images else (None,)
 
     def names(self, row: Row, index: int, key: str) -> Iterator[tuple[str, OutputName]]:
         """The names to try in turn for a row, each with its folded form; `index` is its place in the list."""
@@ -60,8 +56,7 @@ def _template(settings: Settings) -> layout.Template | None:
         template = layout.Template(settings.output.name)
     except ValueError as problem:
         raise ConfigError(f"--name: {problem}") from None
-    kept = Columns.of(settings.source).kept
-    if missing := [column for column in template.columns if column not in kept]:
+    if missing := [column for column in template.columns if column not in settings.source.kept_columns]:
         raise ConfigError(f"--name: the column {missing[0]!r} is not kept; name it with --keep-columns")
     return template
 

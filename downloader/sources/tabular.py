@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-from downloader.config.settings import Source
+from downloader.config.settings import SourceOptions
 from downloader.errors import SourceError
 from downloader.model.items import Invalid, Request, Row, Url
 from downloader.model.urls import BadUrl, check_url, masked
@@ -49,12 +49,11 @@ class Columns:
     checksum: str | None = None
 
     @classmethod
-    def of(cls, settings: Source) -> "Columns":
+    def of(cls, settings: SourceOptions) -> "Columns":
         """As the user wants them."""
-        caption = (settings.caption_column,) if settings.caption_column is not None else ()
         return cls(
             url=settings.url_column,
-            kept=tuple(dict.fromkeys((*caption, *settings.keep_columns))),
+            kept=settings.kept_columns,
             name=settings.name_column,
             checksum=settings.checksum_column,
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, cast
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.handoff import Channel
 from downloader.transform import worker
 from downloader.transform.processes import start_context, starting
@@ -31,7 +31,7 @@ class Crew:
     """
 
     def __init__(
-        self, size: int, queue_size: int, settings: Transform, staging: str, *, keep_originals: bool = False
+        self, size: int, queue_size: int, settings: TransformOptions, staging: str, *, keep_originals: bool = False
     ) -> None:
         context = start_context()
         self.size = size

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import AvifImagePlugin, Image, PngImagePlugin
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.model.failures import FailureKind
 from downloader.transform.metadata import Blocks
 from downloader.transform.picture import Unusable, plain
@@ -53,7 +53,7 @@ def suited(image: Image.Image, name: str) -> Image.Image:
     return image.convert({"L": "RGB", "LA": "RGBA"}[image.mode])
 
 
-def encode(image: Image.Image, name: str, settings: Transform, blocks: Blocks, profile: bytes | None) -> bytes:
+def encode(image: Image.Image, name: str, settings: TransformOptions, blocks: Blocks, profile: bytes | None) -> bytes:
     """The bytes of a still image."""
     return _save(suited(image, name), name, **_options(name, settings, blocks, profile))
 
@@ -68,7 +68,7 @@ class Animation:
 
 
 def encode_animation(
-    animation: Animation, name: str, settings: Transform, blocks: Blocks, profile: bytes | None
+    animation: Animation, name: str, settings: TransformOptions, blocks: Blocks, profile: bytes | None
 ) -> bytes:
     """The bytes of an animation."""
     first, *rest = _same_mode([suited(frame, name) for frame in animation.frames])
@@ -104,7 +104,7 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:  # noqa: ANN4
     return out.getvalue()
 
 
-def _options(name: str, settings: Transform, blocks: Blocks, profile: bytes | None) -> dict[str, Any]:
+def _options(name: str, settings: TransformOptions, blocks: Blocks, profile: bytes | None) -> dict[str, Any]:
     """Options of one encoder.
 
     All that goes into the file besides pixels is named every time, empty values too: left out, some encoders take over

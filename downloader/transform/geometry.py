@@ -168,22 +168,3 @@ def pixels(sides: Sides, frames: int = 1) -> int:
 def aspect_ratio(sides: Sides) -> float:
     """The longer side over the shorter one; never below 1."""
     return max(sides) / min(sides)
-
-
-def variant_names(sizes: tuple[Size, ...]) -> tuple[str | None, ...]:
-    """What to call each size in a file name: letters, digits and `_` only, each name once.
-
-    A single unnamed size needs no name. Unnamed sizes among several are called by their spec: `256x256`, `800x`,
-    `x600`, `50pct`, `12_5pct`.
-    """
-    if len(sizes) == 1:
-        return (sizes[0].name,)
-    names: list[str] = []
-    for size in sizes:
-        name = size.name or "".join(c if c.isalnum() else "_" for c in str(size).replace("%", "pct"))
-        count = 2
-        unique = name
-        while unique in names:
-            unique, count = f"{name}_{count}", count + 1
-        names.append(unique)
-    return tuple(names)

@@ -28,7 +28,7 @@ from time import perf_counter
 
 from PIL import Image, ImageFile
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.model.failures import FailureKind, SkipReason, Warn
 from downloader.transform import color, decode, encode, geometry, metadata, sniff
 from downloader.transform.geometry import Plan, Sides
@@ -56,7 +56,7 @@ _UPRIGHT = {
 """What turns a stored image upright, by EXIF orientation."""
 
 
-def render(data: bytes, settings: Transform) -> Picture:
+def render(data: bytes, settings: TransformOptions) -> Picture:
     """Make every wanted size of one image.
 
     Raises `Unusable` or `Unwanted`, and no other `Exception`; what does not derive from it (an alarm, an interrupt)
@@ -85,7 +85,7 @@ class _Rendering:
     """One call of `render`: what is known so far, and the steps."""
 
     data: bytes
-    settings: Transform
+    settings: TransformOptions
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "resize", "encode"), 0.0))
 
@@ -269,7 +269,7 @@ class _Rendering:
         ]
 
     def _variants(self) -> tuple[str | None, ...]:
-        return geometry.variant_names(self.settings.resize) if self.settings.resize else (None,)
+        return self.settings.variants
 
     def _picture(self, name: str, renditions: list[Encoded], upright: Sides) -> Picture:
         return Picture(

@@ -13,7 +13,7 @@ from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.errors import CannotGoOn, OutputError
 from downloader.handoff import HandOff
 from downloader.model.failures import FailureKind
@@ -51,7 +51,7 @@ class TransformStage:
 
     def __init__(
         self,
-        settings: Transform,
+        settings: TransformOptions,
         processes: int,
         staging: str,
         handoff: HandOff,

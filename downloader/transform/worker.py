@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.handoff import Channel, take
 from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import ORIGINAL, Failed, Fetched, Rendition, Skipped, Transformed
@@ -69,7 +69,7 @@ class _Bench:
 
     channel: Channel
     slot: Any
-    settings: Transform
+    settings: TransformOptions
     staging: str
     keep_originals: bool
 
@@ -81,7 +81,7 @@ def begin(
     channel: Channel,
     slots: Any,  # noqa: ANN401 - ctypes array
     taken: "Synchronized[int]",
-    settings: Transform,
+    settings: TransformOptions,
     staging: str,
     keep_originals: bool,
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from downloader.config.settings import Download
+from downloader.config.settings import DownloadOptions
 from downloader.download import llhttp, net
 from downloader.download.dns import Resolver
 from downloader.download.network import Network
@@ -59,8 +59,8 @@ class Both:
         self._watch = net.Watch()
         self._sockets = net.Sockets()
         self.server = Scripted(pieces, self._sockets, self._watch)
-        context = net.ssl_context(Download(insecure=True))
-        proxies = net.Proxies(Download(proxy=None))
+        context = net.ssl_context(DownloadOptions(insecure=True))
+        proxies = net.Proxies(DownloadOptions(proxy=None))
         self._httpcore = net.Transport(context, self.server, self._watch, proxies)
         other = net.Transport(context, self.server, self._watch, proxies)
         self._httptools = llhttp.Transport(context, self.server, self._watch, other, self.refused)
@@ -270,17 +270,17 @@ def test_what_surrounds_chunks_is_bounded(endless: bytes) -> None:
 
 def test_httptools_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """`auto` takes what is there; whoever asks for what is not is told how to install it, before anything is done."""
-    assert chosen(Download()) == "httptools"
-    assert chosen(Download(transport="httpcore")) == "httpcore"
+    assert chosen(DownloadOptions()) == "httptools"
+    assert chosen(DownloadOptions(transport="httpcore")) == "httpcore"
     monkeypatch.setitem(sys.modules, "httptools", None)  # how Python notes that there is no such module
-    assert chosen(Download()) == "httpcore"
+    assert chosen(DownloadOptions()) == "httpcore"
     with pytest.raises(ConfigError, match=r"^--transport httptools: .*pip install 'downloader\[fast\]'$"):
-        Network(Download(transport="httptools"), Stop())
+        Network(DownloadOptions(transport="httptools"), Stop())
 
 
 @pytest.mark.parametrize("transport", ["httpcore", "httptools"])
 def test_the_setting_decides(transport: Literal["httpcore", "httptools"]) -> None:
     """Threads get the transport that is asked for."""
-    made = Network(Download(transport=transport), Stop()).transport(net.Watch())
+    made = Network(DownloadOptions(transport=transport), Stop()).transport(net.Watch())
     assert isinstance(made, llhttp.Transport) == (transport == "httptools")
     made.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.config.settings import Settings, Source
+from downloader.config.settings import Settings, SourceOptions
 from downloader.model.items import Request, Row, Url
 from downloader.sources import SourceCounters, check, read
 from downloader.sources.aria2 import HEADERS_LIMIT_BYTES, read_stream
@@ -212,7 +212,7 @@ def test_no_header_can_split_a_request(option: str) -> None:
 
 
 def settings(*arguments: object, input_format: str = "aria2") -> Settings:
-    return Settings(sources=tuple(map(str, arguments)), source=Source(input_format=input_format))  # type: ignore[arg-type]
+    return Settings(sources=tuple(map(str, arguments)), source=SourceOptions(input_format=input_format))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["list", "list.txt", "list.aria2", "list.txt.gz"])

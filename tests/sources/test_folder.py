@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from downloader.config.settings import Output, Settings, Source
+from downloader.config.settings import OutputOptions, Settings, SourceOptions
 from downloader.errors import SourceError
 from downloader.model.items import File, Row
 from downloader.sources import SourceCounters, check, folder, read
@@ -23,7 +23,9 @@ def make(root: Path, *names: str) -> None:
         path.touch()
 
 
-def walked(root: Path, tally: SourceCounters | None = None, *, all_files: bool = False, output: str = "nowhere") -> list[str]:
+def walked(
+    root: Path, tally: SourceCounters | None = None, *, all_files: bool = False, output: str = "nowhere"
+) -> list[str]:
     tally = tally or SourceCounters()
     return [str(row.inside) for row in folder.walk(str(root), output=output, all_files=all_files, tally=tally)]
 
@@ -104,7 +106,7 @@ def test_a_folder_is_not_its_own_output(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to("in")
     with pytest.raises(SourceError, match="-o"):
-        check(Settings(sources=(f"{tmp_path}/in/",), output=Output(output=f"{tmp_path}/link")))
+        check(Settings(sources=(f"{tmp_path}/in/",), output=OutputOptions(output=f"{tmp_path}/link")))
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
@@ -223,10 +225,10 @@ def test_large_folders_are_read_in_batches(files: set[str], batch: int) -> None:
 def test_settings_reach_the_walk(tmp_path: Path) -> None:
     """`read` hands on `--all-files`, the output folder and the tally."""
     make(tmp_path, "in/a.jpg", "in/b.txt", "in/out/c.jpg")
-    chosen = Settings(sources=(f"{tmp_path}/in",), mode="process", output=Output(output=f"{tmp_path}/in/out"))
+    chosen = Settings(sources=(f"{tmp_path}/in",), mode="process", output=OutputOptions(output=f"{tmp_path}/in/out"))
     check(chosen)
     tally = SourceCounters()
     assert [row.inside for row in read(chosen, sys.stdin, tally)] == ["a.jpg"]
     assert tally.left_alone == 1
-    everything = Settings(sources=chosen.sources, output=chosen.output, source=Source(all_files=True))
+    everything = Settings(sources=chosen.sources, output=chosen.output, source=SourceOptions(all_files=True))
     assert [row.inside for row in read(everything, sys.stdin)] == ["a.jpg", "b.txt"]

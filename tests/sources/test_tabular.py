@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.config.load import load
-from downloader.config.settings import Settings, Source
+from downloader.config.settings import Settings, SourceOptions
 from downloader.errors import ConfigError, SourceError
 from downloader.model.items import Invalid, Request, Row, Url
 from downloader.sources import check, read
@@ -42,13 +42,13 @@ def jsonl_rows(*lines: bytes | str | dict[str, Any], columns: Columns | None = N
     return list(read_jsonl(io.BytesIO(data), "list", columns=columns or Columns(url="url", kept=("caption",))))
 
 
-def parquet_rows(path: Path, source: Source | None = None, **cells: Any) -> list[Row]:
+def parquet_rows(path: Path, source: SourceOptions | None = None, **cells: Any) -> list[Row]:
     pq.write_table(pa.table(cells), path)
     return list(read(settings(path, source=source), sys.stdin))
 
 
-def settings(*arguments: object, source: Source | None = None) -> Settings:
-    return Settings(sources=tuple(map(str, arguments)), source=source or Source())
+def settings(*arguments: object, source: SourceOptions | None = None) -> Settings:
+    return Settings(sources=tuple(map(str, arguments)), source=source or SourceOptions())
 
 
 def faults(rows: list[Row]) -> list[str | None]:
@@ -100,7 +100,7 @@ def test_columns_of_a_parquet_table(tmp_path: Path) -> None:
     columns = ("s", "n", "f", "b", "t", "l", "d", "raw")
     rows = parquet_rows(
         tmp_path / "a.parquet",
-        Source(url_column="URL", caption_column="s", keep_columns=columns, name_column="s", checksum_column="d"),
+        SourceOptions(url_column="URL", caption_column="s", keep_columns=columns, name_column="s", checksum_column="d"),
         URL=["http://h/a.jpg", "http://h/b.jpg"],
         s=["x", None],
         n=[7, None],
@@ -129,7 +129,7 @@ def test_a_plain_row_has_no_request() -> None:
 
 def test_one_column_may_have_several_uses() -> None:
     """The caption may be kept as well, the URL kept too, and a name be the caption."""
-    columns = Columns.of(Source(caption_column="t", keep_columns=("url", "t"), name_column="t"))
+    columns = Columns.of(SourceOptions(caption_column="t", keep_columns=("url", "t"), name_column="t"))
     (row,) = csv_rows("t,url\nx,http://h/a\n", columns)
     assert dict(row.columns) == {"t": "x", "url": "http://h/a"}
     assert row.request == Request(name="x")
@@ -377,7 +377,7 @@ def test_the_flag_tells_the_format(tmp_path: Path, kind: str) -> None:
     """`--input-format` overrides the name, and holds for stdin."""
     path = tmp_path / "list.parquet"
     path.write_bytes(LISTS[kind])
-    told = Source(input_format=kind)  # type: ignore[arg-type]
+    told = SourceOptions(input_format=kind)  # type: ignore[arg-type]
     for argument in (path, "-"):
         check(settings(argument, source=told))
         rows = read(settings(argument, source=told), io.BytesIO(LISTS[kind]))
@@ -387,7 +387,7 @@ def test_the_flag_tells_the_format(tmp_path: Path, kind: str) -> None:
 def test_parquet_cannot_come_through_stdin() -> None:
     """It is read from its end: refused before the run."""
     with pytest.raises(SourceError, match="stdin"):
-        check(settings("-", source=Source(input_format="parquet")))
+        check(settings("-", source=SourceOptions(input_format="parquet")))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no zstd"])
@@ -446,7 +446,7 @@ def test_rows_come_as_soon_as_they_can(kind: str) -> None:
     """A table on a pipe: a row is there when its line is."""
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as stream, os.fdopen(write_end, "wb", buffering=0) as writer:
-        got = read(settings("-", source=Source(input_format=kind)), stream)  # type: ignore[arg-type]
+        got = read(settings("-", source=SourceOptions(input_format=kind)), stream)  # type: ignore[arg-type]
         for number in range(2):
             writer.write(LISTS[kind] if number == 0 else LISTS[kind].splitlines()[-1] + b"\n")
             assert next(got).source == "http://h/a"
@@ -466,7 +466,7 @@ def test_memory_stays_flat(kind: str) -> None:
         def readline(self, _size: int | None = -1) -> bytes:
             return next(LONG[kind], b"")
 
-    source = Source(input_format=kind)  # type: ignore[arg-type]
+    source = SourceOptions(input_format=kind)  # type: ignore[arg-type]
     tracemalloc.start()
     try:
         assert sum(1 for _ in read(settings("-", source=source), Lines())) == 30_000 + (kind == "csv")  # type: ignore[arg-type]

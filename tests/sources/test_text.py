@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.config.settings import Mode, Settings, Source
+from downloader.config.settings import Mode, Settings, SourceOptions
 from downloader.errors import SourceError
 from downloader.model.items import File, Row, Url
 from downloader.sources import check, read
@@ -28,8 +28,8 @@ def sources(data: bytes) -> list[str]:
     return [row.source for row in rows(data)]
 
 
-def settings(*arguments: object, mode: Mode = "run", source: Source | None = None) -> Settings:
-    return Settings(sources=tuple(map(str, arguments)), mode=mode, source=source or Source())
+def settings(*arguments: object, mode: Mode = "run", source: SourceOptions | None = None) -> Settings:
+    return Settings(sources=tuple(map(str, arguments)), mode=mode, source=source or SourceOptions())
 
 
 def test_one_url_a_line_commas_and_all() -> None:
@@ -192,7 +192,7 @@ def test_input_format_reads_any_file_as_a_list(tmp_path: Path) -> None:
     """`--input-format txt` overrides the guess by name."""
     path = tmp_path / "a.csv"
     path.write_text("http://h/a,b\n")
-    forced = settings(path, source=Source(input_format="txt"))
+    forced = settings(path, source=SourceOptions(input_format="txt"))
     check(forced)
     assert [row.source for row in read(forced, sys.stdin)] == ["http://h/a,b"]
 

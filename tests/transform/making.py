@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from downloader.config.settings import Transform, parse_sizes
+from downloader.config.settings import TransformOptions, parse_sizes
 from downloader.transform.image import Picture, render
 
 CORNERS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220), "yellow": (220, 220, 30)}
@@ -40,7 +40,7 @@ def saved(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
 
 
 def made(data: bytes, resize: str | None = None, **settings: Any) -> Picture:
-    return render(data, Transform(resize=parse_sizes(resize) if resize else (), **settings))
+    return render(data, TransformOptions(resize=parse_sizes(resize) if resize else (), **settings))
 
 
 def shown(picture: Picture, index: int = 0) -> Image.Image:

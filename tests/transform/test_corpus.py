@@ -23,7 +23,7 @@ import pytest
 from making import shown
 from PIL import Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
 
-from downloader.config.settings import Size, Transform, parse_sizes
+from downloader.config.settings import Size, TransformOptions, parse_sizes
 from downloader.model.failures import FailureKind
 from downloader.transform import image as image_module
 from downloader.transform.image import Picture, Unusable, render
@@ -41,7 +41,7 @@ with suppress(ImportError):
     READ.append("HEIF")
 
 BOX = 256
-MAX_PIXELS = Transform().max_pixels
+MAX_PIXELS = TransformOptions().max_pixels
 UNREADABLE = {
     FailureKind.NOT_AN_IMAGE,
     FailureKind.UNSUPPORTED_FORMAT,
@@ -66,7 +66,7 @@ def predicted(path: Path) -> Expected:
         return UNREADABLE - {FailureKind.NOT_AN_IMAGE}
 
 
-def attempt(data: bytes, settings: Transform) -> Picture | FailureKind:
+def attempt(data: bytes, settings: TransformOptions) -> Picture | FailureKind:
     try:
         return render(data, settings)
     except Unusable as refused:
@@ -76,15 +76,18 @@ def attempt(data: bytes, settings: Transform) -> Picture | FailureKind:
 @pytest.mark.parametrize(
     ("settings", "size"),
     [
-        (Transform(resize=parse_sizes("256")), lambda size: ImageOps.contain(Image.new("1", size), (BOX, BOX)).size),
-        (Transform(resize=parse_sizes("64x48"), fit="pad", format="jpeg", metadata="all"), lambda _: (64, 48)),
-        (Transform(resize=parse_sizes("50%"), format="png", icc="keep", animated="all"), None),
-        (Transform(format="webp", metadata="all-but-gps"), lambda size: size),
+        (
+            TransformOptions(resize=parse_sizes("256")),
+            lambda size: ImageOps.contain(Image.new("1", size), (BOX, BOX)).size,
+        ),
+        (TransformOptions(resize=parse_sizes("64x48"), fit="pad", format="jpeg", metadata="all"), lambda _: (64, 48)),
+        (TransformOptions(resize=parse_sizes("50%"), format="png", icc="keep", animated="all"), None),
+        (TransformOptions(format="webp", metadata="all-but-gps"), lambda size: size),
     ],
     ids=["default", "pad jpeg", "half png", "webp"],
 )
 def test_every_file_has_the_outcome_of_a_plain_load(
-    settings: Transform, size: Callable[[tuple[int, int]], tuple[int, int]] | None
+    settings: TransformOptions, size: Callable[[tuple[int, int]], tuple[int, int]] | None
 ) -> None:
     """Pitfall 20: what Pillow loads in full gives a picture of the right size, all else a refusal with its kind."""
     wrong = []
@@ -174,7 +177,7 @@ def test_scaled_decode_looks_like_full_decode(side: int, monkeypatch: pytest.Mon
 
     Only photographs for which a scaled decode is chosen count; for the others both are the same.
     """
-    settings = Transform(resize=(Size(width=side, height=side),), format="png")
+    settings = TransformOptions(resize=(Size(width=side, height=side),), format="png")
     found = {}
     for path in FILES:
         data = path.read_bytes()

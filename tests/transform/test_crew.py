@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.transform import worker
 from downloader.transform.crew import Crew
 
@@ -12,7 +12,7 @@ def test_no_thread_of_a_crew_outlives_it(tmp_path: Path) -> None:
     """One that did would hold semaphores, of which Python warns the user at its end: so did one run in thirty."""
     before = set(threading.enumerate())
     for let_go in (Crew.release, Crew.dismiss) * 5:
-        crew = Crew(1, 4, Transform(), str(tmp_path))
+        crew = Crew(1, 4, TransformOptions(), str(tmp_path))
         crew.start()
         crew.wait_until_up()
         crew.channel.put(None)  # starts the thread that fills the queue

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from downloader.config.settings import Fit, Gravity, Size, parse_sizes
+from downloader.config.settings import Fit, Gravity, Size, parse_sizes, variant_names
 from downloader.transform import geometry
 from downloader.transform.geometry import Plan, Sides
 
@@ -262,7 +262,7 @@ def test_the_far_edge_of_the_region_is_exact(source: Sides, size: Size, fit: Fit
 )
 def test_variant_names_are_safe_in_file_names(spec: str, names: tuple[str | None, ...]) -> None:
     """Variants: letters, digits and `_` only, each once; a single unnamed size has none."""
-    assert geometry.variant_names(parse_sizes(spec)) == names
+    assert variant_names(parse_sizes(spec)) == names
 
 
 @given(SIDES)

@@ -9,7 +9,7 @@ import pytest
 from making import CORNERS, big_endian, corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
 
-from downloader.config.settings import Avif, Jpeg, Png, Transform, Webp
+from downloader.config.settings import AvifOptions, JpegOptions, PngOptions, TransformOptions, WebpOptions
 from downloader.model.failures import FailureKind, SkipReason
 from downloader.transform import geometry, resample
 from downloader.transform import image as image_module
@@ -299,8 +299,9 @@ def test_a_worker_stays_light() -> None:
 def test_rendering_loads_no_further_plugins() -> None:
     """Pitfall 31: no format makes Pillow load the parsers that are not on the list."""
     code = (
-        "import sys; from downloader.transform.image import render; from downloader.config.settings import Transform\n"
-        "render(sys.stdin.buffer.read(), Transform(format='webp')); print(*sys.modules)"
+        "import sys; from downloader.transform.image import render\n"
+        "from downloader.config.settings import TransformOptions\n"
+        "render(sys.stdin.buffer.read(), TransformOptions(format='webp')); print(*sys.modules)"
     )
     data = saved(corners(), "TIFF")
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
@@ -316,7 +317,7 @@ def test_jpeg_output_is_what_the_settings_say() -> None:
     image = Image.open(BytesIO(low))
     assert "progressive" not in image.info
     assert image.layer == [(1, 2, 2, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]
-    full = shown(made(data, format="jpeg", jpeg=Jpeg(progressive=True, subsampling="4:4:4")))
+    full = shown(made(data, format="jpeg", jpeg=JpegOptions(progressive=True, subsampling="4:4:4")))
     assert full.info["progressive"]
     assert full.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]
 
@@ -325,7 +326,7 @@ def test_jpeg_output_is_what_the_settings_say() -> None:
 def test_an_encoder_may_have_a_quality_of_its_own(name: str) -> None:
     """`[transform.NAME] quality` is that of one format; the common one stands wherever it is not given."""
     data = saved(noise(120, 90))
-    own = {"jpeg": Jpeg(quality=20), "webp": Webp(quality=20), "avif": Avif(quality=20)}
+    own = {"jpeg": JpegOptions(quality=20), "webp": WebpOptions(quality=20), "avif": AvifOptions(quality=20)}
     common = made(data, format=name, quality=20)
     assert made(data, format=name, quality=90, **{name: own[name]}).renditions == common.renditions
     others = {other: encoder for other, encoder in own.items() if other != name}
@@ -337,16 +338,16 @@ def test_lossless_webp_keeps_every_pixel() -> None:
     """`[transform.webp] lossless`: what comes out is what went in."""
     image = noise(60, 40)
     assert ImageChops.difference(shown(made(saved(image), format="webp")), image).getbbox() is not None
-    lossless = shown(made(saved(image), format="webp", webp=Webp(lossless=True)))
+    lossless = shown(made(saved(image), format="webp", webp=WebpOptions(lossless=True)))
     assert ImageChops.difference(lossless, image).getbbox() is None
 
 
 @pytest.mark.parametrize(
     ("name", "small", "fast"),
     [
-        ("png", {"png": Png(compress_level=9)}, {"png": Png(compress_level=0)}),
-        ("webp", {"webp": Webp(method=6)}, {"webp": Webp(method=0)}),
-        ("avif", {"avif": Avif(speed=3)}, {"avif": Avif(speed=10)}),
+        ("png", {"png": PngOptions(compress_level=9)}, {"png": PngOptions(compress_level=0)}),
+        ("webp", {"webp": WebpOptions(method=6)}, {"webp": WebpOptions(method=0)}),
+        ("avif", {"avif": AvifOptions(speed=3)}, {"avif": AvifOptions(speed=10)}),
     ],
 )
 def test_effort_makes_outputs_smaller(name: str, small: dict[str, object], fast: dict[str, object]) -> None:
@@ -375,18 +376,18 @@ def test_memory_that_is_not_there_is_an_outcome(name: str) -> None:
     """
     code = """if True:
         import resource, sys
-        from downloader.config.settings import Transform
+        from downloader.config.settings import TransformOptions
         from downloader.transform.image import Unusable, render
         data = sys.stdin.buffer.read()
         small, big = data[:int(sys.argv[1])], data[int(sys.argv[1]):]
-        render(small, Transform())  # libraries are loaded before memory becomes scarce
+        render(small, TransformOptions())  # libraries are loaded before memory becomes scarce
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
         try:
-            render(big, Transform())
+            render(big, TransformOptions())
         except Unusable as refused:
             print(refused.kind, "--worker-memory" in refused.message)
-        print(render(small, Transform()).width)
+        print(render(small, TransformOptions()).width)
     """
     small, big = saved(corners(), name), saved(Image.new("RGB", (6000, 5000)), name, **SCARCE[name])
     command = [sys.executable, "-c", code, str(len(small))]
@@ -397,6 +398,6 @@ def test_memory_that_is_not_there_is_an_outcome(name: str) -> None:
 def test_settings_alone_decide() -> None:
     """The same bytes and settings give the same output: nothing is left behind by an image before."""
     data = saved(corners(), "JPEG")
-    first = render(data, Transform()).renditions
+    first = render(data, TransformOptions()).renditions
     made(saved(noise(50, 50)), "20", metadata="all", icc="keep", truncated="keep")
-    assert render(data, Transform()).renditions == first
+    assert render(data, TransformOptions()).renditions == first

@@ -6,7 +6,7 @@ import pytest
 from making import corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageStat
 
-from downloader.config.settings import Transform
+from downloader.config.settings import TransformOptions
 from downloader.model.failures import FailureKind, Warn
 from downloader.transform import encode
 from downloader.transform.image import Unusable
@@ -114,7 +114,7 @@ def test_frames_of_different_modes_go_together(name: str) -> None:
     clear.paste((0, 0, 255, 255), (0, 0, 10, 20))
     frames = [Image.new("L", (20, 20), 90), Image.new("RGB", (20, 20), (255, 0, 0)), clear]
     animation = encode.Animation(frames=frames, durations_ms=[100, 100, 100], plays=0)
-    image = Image.open(BytesIO(encode.encode_animation(animation, name, Transform(), Blocks(), None)))
+    image = Image.open(BytesIO(encode.encode_animation(animation, name, TransformOptions(), Blocks(), None)))
     expected = [(90, 90, 90, 255), (255, 0, 0, 255), (0, 0, 255, 255)]
     for index, colour in enumerate(expected):
         image.seek(index)

@@ -200,14 +200,14 @@ def test_a_bomb_costs_no_memory(make: Callable[[int, int], bytes]) -> None:
     """
     code = """if True:
         import resource, sys
-        from downloader.config.settings import Transform
+        from downloader.config.settings import TransformOptions
         from downloader.transform.image import Unusable, render
         small, bomb = map(bytes.fromhex, sys.argv[1:])
-        render(small, Transform())
+        render(small, TransformOptions())
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
         try:
-            render(bomb, Transform())
+            render(bomb, TransformOptions())
         except Unusable as refused:
             print(refused.kind, "--max-pixels" in refused.message)
     """
