@@ -1,4 +1,4 @@
-"""Dead, stopped and slow workers; killed parents; signals. Real processes, really killed."""
+"""Dead, stopped and slow workers; killed parents; signals. All processes are real, and so are the kills."""
 
 import hashlib
 import io
@@ -23,7 +23,8 @@ from PIL import Image
 from downloader.config.settings import Size, TransformOptions
 from downloader.handoff import HandOff
 from downloader.model.failures import FailureKind
-from downloader.model.items import Failed, Fetched, File, Item, OutputName, Skipped, Transformed
+from downloader.model.items import Fact, Failed, Fetched, File, Item, OutputName, Skipped, Transformed
+from downloader.model.spans import Phase
 from downloader.stop import Stop
 from downloader.transform.stage import TransformStage
 
@@ -50,14 +51,16 @@ class Stage:
         self.handoff = HandOff(queue_size, self.stop)
         wanted = TransformOptions(resize=(Size(width=32, height=32),), **settings)  # type: ignore[arg-type]
         (folder / "staging").mkdir()
-        self.stage = TransformStage(
-            wanted, processes, str(folder / "staging"), self.handoff, self.outcomes.put, self.stop
-        )
+        self.stage = TransformStage(wanted, processes, str(folder / "staging"), self.handoff, self._emit, self.stop)
         self.stage.start()
         self.stage.wait_until_up()
         self.problem: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    def _emit(self, fact: Fact) -> None:
+        assert isinstance(fact, Outcome)
+        self.outcomes.put(fact)
 
     def _run(self) -> None:
         try:
@@ -68,8 +71,8 @@ class Stage:
     def put(self, item_id: int, data: bytes) -> None:
         path = self.folder / f"{item_id}.jpg"
         path.write_bytes(data)
-        claim = OutputName(stem=str(item_id), extension=None)
-        item = Item(id=item_id, key="0" * 64, source=str(path), what=File(str(path)), name=claim)
+        name = OutputName(stem=str(item_id), extension=None)
+        item = Item(id=item_id, key="0" * 64, source=str(path), what=File(str(path)), name=name)
         self.handoff.put(Fetched(item=item, path=str(path), bytes=len(data), staged=False))
 
     def finish(self) -> dict[int, Outcome]:
@@ -83,15 +86,11 @@ class Stage:
         return {fact.item.id: fact for fact in found}
 
     def worker_at(self, item_id: int) -> int | None:
-        """The process that has this item in hand now."""
-        for crew in (self.stage._crew, self.stage._lone):
-            for hand in crew.in_hand() if crew else ():
-                if hand.item_id == item_id:
-                    return hand.pid
-        return None
+        """The process that is working on this item now."""
+        return next((each.pid for each in self.stage.assignments() if each.item_id == item_id), None)
 
     def whenever_at(self, item_id: int, do: Callable[[int], None]) -> Iterator[None]:
-        """Do something to each process that takes this item in hand, until the caller goes on."""
+        """Do something to each process that starts on this item, until the caller resumes this generator."""
         over = threading.Event()
         met: set[int] = set()
 
@@ -121,10 +120,10 @@ def kinds(outcomes: dict[int, Outcome]) -> dict[int, FailureKind]:
 
 
 def test_an_idle_worker_killed_in_get_costs_nothing(stage: Stage) -> None:
-    """A worker killed while it waits in Queue.get() dies with the queue's lock; everything is done all the same."""
+    """A worker killed while it waits in Queue.get() dies holding its lock; all items still get their outcome."""
     for item_id in range(1, 6):
         stage.put(item_id, picture(64))
-    while stage.handoff.outstanding:
+    while stage.handoff.in_flight:
         time.sleep(0.01)
     for pid in stage.stage.pids():
         os.kill(pid, signal.SIGKILL)
@@ -136,11 +135,11 @@ def test_an_idle_worker_killed_in_get_costs_nothing(stage: Stage) -> None:
 
 
 def test_busy_workers_killed_again_and_again_lose_nothing(stage: Stage) -> None:
-    """Thirty workers killed at random while they work: each item has exactly one outcome, and nobody is blamed."""
+    """Thirty workers killed at random while they work: each item has exactly one outcome, and no item is blamed."""
     over = threading.Event()
     killed = 0
 
-    def assassin() -> None:
+    def kill_workers() -> None:
         nonlocal killed
         while killed < 30 and not over.wait(0.03):
             for pid in stage.stage.pids()[:1]:
@@ -150,7 +149,7 @@ def test_busy_workers_killed_again_and_again_lose_nothing(stage: Stage) -> None:
                 except ProcessLookupError:
                     pass
 
-    thread = threading.Thread(target=assassin)
+    thread = threading.Thread(target=kill_workers)
     thread.start()
     data = picture(700)
     for item_id in range(1, 301):
@@ -164,7 +163,7 @@ def test_busy_workers_killed_again_and_again_lose_nothing(stage: Stage) -> None:
 
 
 def test_only_the_item_that_kills_its_worker_is_blamed(stage: Stage) -> None:
-    """A segfault whenever one item is in hand: that item fails as worker_crash, all others succeed."""
+    """A segfault whenever a worker is at one item: that item fails as worker_crash, all others succeed."""
     watch = stage.whenever_at(13, lambda pid: os.kill(pid, signal.SIGSEGV))
     next(watch)
     for item_id in range(1, 41):
@@ -173,6 +172,7 @@ def test_only_the_item_that_kills_its_worker_is_blamed(stage: Stage) -> None:
     next(watch, None)
     assert sorted(outcomes) == list(range(1, 41))
     assert kinds(outcomes) == {13: FailureKind.WORKER_CRASH}
+    assert [span.phase for span in outcomes[13].spans] == [Phase.QUEUE, Phase.DECODE]
 
 
 @pytest.mark.parametrize("stage", [{"item_timeout": 1.0}], indirect=True)
@@ -186,6 +186,10 @@ def test_a_stopped_worker_is_killed_when_its_time_is_up(stage: Stage) -> None:
     next(watch, None)
     assert sorted(outcomes) == list(range(1, 21))
     assert kinds(outcomes) == {5: FailureKind.TRANSFORM_TIMEOUT}
+    waited, decoded = outcomes[5].spans
+    assert (waited.phase, decoded.phase) == (Phase.QUEUE, Phase.DECODE)
+    assert waited.end_s == decoded.start_s < decoded.end_s - 1.0
+    assert waited.lane == decoded.lane
 
 
 @pytest.mark.parametrize("stage", [{"item_timeout": 0.2}], indirect=True)
@@ -211,7 +215,7 @@ def test_an_image_over_the_memory_limit_fails_alone(stage: Stage) -> None:
 
 
 def test_the_fork_server_killed_is_survived(stage: Stage) -> None:
-    """With the fork server killed the run goes on with a new one."""
+    """When the fork server is killed, the run continues with a new one."""
     stage.put(1, picture(64))
     parents = {psutil.Process(pid).ppid() for pid in stage.stage.pids()} - {os.getpid()}
     if not parents:
@@ -229,7 +233,7 @@ def test_the_fork_server_killed_is_survived(stage: Stage) -> None:
 
 
 def folder_of(folder: Path, number: int, side: int) -> Path:
-    """A folder of so many pictures, every twentieth the same."""
+    """A folder of `number` pictures, of which every twentieth is the same."""
     different = [picture(side, seed) for seed in range(20)]
     for index in range(number):
         (folder / f"{index:04}.jpg").write_bytes(different[index % 20])
@@ -243,7 +247,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[str, str]:
-    """What a run gives that nobody disturbs."""
+    """The hashes of the outputs of an undisturbed run."""
     out = tmp_path_factory.mktemp("undisturbed")
     assert end(start(photos, out)) == (0, "")
     return hashes(out)
@@ -265,7 +269,7 @@ def hashes(out: Path) -> dict[str, str]:
 
 
 def wait_for_outputs(process: "subprocess.Popen[str]", out: Path, number: int) -> list[psutil.Process]:
-    """Wait until the run has made so many files; gives its processes."""
+    """Wait until the run has written `number` files; returns its processes."""
     until = time.monotonic() + END_S
     while len(list(out.glob("*.jpg"))) < number:
         assert process.poll() is None, "ended too early"
@@ -281,7 +285,7 @@ def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 @pytest.mark.parametrize("later_s", [0, 0.05, 0.1, 0.15, 0.2, 0.3])
 def test_ctrl_c_while_it_starts(tmp_path: Path, photos: Path, later_s: float) -> None:
-    """From the moment its first child is there: 130, nobody left, no traceback of anybody, and nothing lost."""
+    """From the moment its first child exists: exit 130, no process left, no traceback, and nothing lost."""
     out = tmp_path / "out"
     process = start(photos, out)
     until = time.monotonic() + END_S
@@ -302,7 +306,7 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, photos: Path, later_s: float) ->
 def test_the_same_command_completes_after_kill_9(
     tmp_path: Path, photos: Path, undisturbed: dict[str, str], after: int, *, group: bool
 ) -> None:
-    """kill -9 at any moment: children are soon gone, and the same command again gives an undisturbed result."""
+    """kill -9 at any moment: the children exit soon, and the same command again completes the result."""
     out = tmp_path / "out"
     process = start(photos, out)
     children = wait_for_outputs(process, out, after)
@@ -316,7 +320,7 @@ def test_the_same_command_completes_after_kill_9(
 
 
 def test_a_result_being_replaced_is_the_old_one_or_the_new_one(tmp_path: Path, photos: Path) -> None:
-    """Pitfall 36: kill -9 in the middle of overwriting leaves each file whole, as it was or as it is to be."""
+    """kill -9 in the middle of overwriting leaves each file complete, either the old or the new one."""
     out, again = tmp_path / "out", ("-r", "120", "--overwrite", "always")
     assert end(start(photos, out))[0] == 0
     old, began = hashes(out), time.time()
@@ -355,7 +359,7 @@ def test_the_first_signal_finishes_what_is_in_hand(tmp_path: Path, photos: Path,
 @pytest.mark.crash
 @pytest.mark.parametrize("trial", range(25))
 def test_many_kill_times(tmp_path: Path, photos: Path, undisturbed: dict[str, str], trial: int) -> None:
-    """As above at 25 moments spread over a run: nothing lost, nothing twice, nothing half."""
+    """As above at 25 moments spread over a run: nothing lost, duplicated or incomplete."""
     test_the_same_command_completes_after_kill_9(tmp_path, photos, undisturbed, 1 + 9 * trial, group=trial % 2 == 0)
 
 
@@ -363,7 +367,7 @@ def test_many_kill_times(tmp_path: Path, photos: Path, undisturbed: dict[str, st
 
 
 def outcomes(out: Path) -> tuple[int, int]:
-    """Items in all, and those with an outcome, as the journal has them."""
+    """Items in all, and those with an outcome, according to the journal."""
     with closing(sqlite3.connect(out / ".downloader" / "journal.sqlite3")) as db:
         total, done = db.execute("SELECT count(*), total(state IN ('succeeded', 'failed')) FROM items").fetchone()
     return total, int(done)
@@ -393,7 +397,7 @@ def test_only_temporary_files_of_dead_runs_are_swept(tmp_path: Path, photos: Pat
 
 
 def test_the_output_folder_is_deleted_under_a_run(tmp_path: Path, photos: Path) -> None:
-    """The run ends with 3 and one line that says why; the same command again makes everything."""
+    """Exit 3 and one line that says why; the same command again makes everything."""
     out = tmp_path / "out"
     process = start(photos, out)
     wait_for_outputs(process, out, 10)
@@ -409,7 +413,7 @@ def test_the_output_folder_is_deleted_under_a_run(tmp_path: Path, photos: Path) 
 
 @pytest.mark.parametrize("kilobytes", [40, 120, 240])
 def test_a_journal_that_cannot_grow_ends_the_run(tmp_path: Path, photos: Path, kilobytes: int) -> None:
-    """Files may not grow beyond a limit, as on a full disk: 3 with the reason; without the limit all is completed."""
+    """Files may not grow beyond a limit, as on a full disk: exit 3 with the reason; without the limit it completes."""
     out = tmp_path / "out"
     limit = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes * 1024},) * 2);"
     command = f"{limit} sys.argv[0] = 'downloader'; from downloader.__main__ import main; main()"
@@ -446,8 +450,8 @@ def victims(process: "subprocess.Popen[str]", whom: str) -> list[psutil.Process]
     return workers if whom == WORKERS else servers if whom == SERVER else workers + servers
 
 
-def harass(process: "subprocess.Popen[str]", whom: str, chance: random.Random, times: float = 1e9) -> int:
-    """Kill one of them every 0.3 s on average, from the first moment on; gives the number of kills."""
+def kill_repeatedly(process: "subprocess.Popen[str]", whom: str, chance: random.Random, times: float = 1e9) -> int:
+    """Kill one of them every 0.3 s on average, until the run ends; returns the number of kills."""
     killed = 0
     while process.poll() is None and killed < times:
         time.sleep(chance.uniform(0.15, 0.45))
@@ -476,12 +480,12 @@ SLOW = ("-r", "400", "-f", "avif")
 def test_killed_every_third_of_a_second(
     tmp_path: Path, whom: str, number: int, side: int, how: tuple[str, ...], trial: int
 ) -> None:
-    """Processes of a run are killed at random without end: it ends, everything is made, and nobody is blamed."""
+    """Processes are killed at random throughout a run: it ends, everything is made, and no item is blamed."""
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     folder_of(photos, number, side)
     process = start(photos, out, *how)
-    killed = harass(process, whom, random.Random(trial))
+    killed = kill_repeatedly(process, whom, random.Random(trial))
     assert end(process) == (0, "")
     assert killed > 10
     assert outcomes(out) == (number, number)
@@ -491,7 +495,7 @@ def test_killed_every_third_of_a_second(
 
 @pytest.mark.parametrize("whom", [WORKERS, SERVER])
 def test_killed_before_the_first_image(tmp_path: Path, photos: Path, undisturbed: dict[str, str], whom: str) -> None:
-    """The first process that is there is killed at once: another takes its place."""
+    """The first process is killed as soon as it exists: another replaces it."""
     out = tmp_path / "out"
     process = start(photos, out)
     until = time.monotonic() + END_S
@@ -506,7 +510,7 @@ def test_killed_before_the_first_image(tmp_path: Path, photos: Path, undisturbed
 @pytest.mark.crash
 @pytest.mark.parametrize("trial", range(10))
 def test_killed_again_and_again(tmp_path: Path, photos: Path, undisturbed: dict[str, str], trial: int) -> None:
-    """kill -9 of parent or group at four random moments of one job: all is there once, as if undisturbed."""
+    """kill -9 of parent or group at four random moments of one job: the result is the undisturbed one."""
     out, chance = tmp_path / "out", random.Random(trial)
     for number in sorted(chance.sample(range(1, 200), 4)):
         process = start(photos, out)

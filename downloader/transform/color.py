@@ -1,8 +1,8 @@
-"""Pixels into the few modes the rest works with, and colours into sRGB.
+"""Convert pixels to one of the few working modes, and colours to sRGB.
 
-The working modes are L, LA, RGB, RGBA and CMYK. Everything else a file may hold comes into one of them here, once,
-before anything is resampled: resampling palettes or single bits picks colours instead of mixing them, and Pillow's
-plain conversion of deep grey clips it to white.
+The working modes are L, LA, RGB, RGBA and CMYK. Everything else a file may hold is converted to one of them here, once,
+before resampling: resampling palettes or single bits picks colours instead of mixing them, and Pillow's plain
+conversion of deep grey clips it to white.
 """
 
 from functools import cache, lru_cache
@@ -13,30 +13,30 @@ from typing import Literal, cast
 from PIL import Image, ImageCms
 
 PROFILE_LIMIT_BYTES = 4 * 1024**2
-"""Larger ICC profiles are not read. Real ones stay below 2 MiB (CMYK press profiles); libvips and others cap alike."""
+"""Larger ICC profiles are ignored. Real ones stay below 2 MiB (CMYK press profiles); libvips has a similar limit."""
 
 _PROFILE_SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
-"""Data colour space signatures of ICC.1:2022 table 19 that have a working mode."""
+"""Data colour space signatures (ICC.1:2022, table 19) that have a working mode."""
 
 _BROKEN_PROFILE = (ImageCms.PyCMSError, OSError, ValueError)
-"""What Pillow and we raise for a profile that cannot be used."""
+"""What Pillow and this module raise for a profile that cannot be used."""
 
 _SAME_COLOURS_LEVELS = 1
-"""A profile that moves no colour of the probe by more than this many of 255 levels is sRGB for our purpose."""
+"""A profile that moves no colour of the probe by more than this many of 255 levels counts as sRGB."""
 
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
-"""With black point compensation the usual choice for photographs (Adobe's default): colours both spaces hold stay."""
+"""With black point compensation, the usual choice for photographs (Adobe's default): keeps colours both spaces hold."""
 
 _WORKING = frozenset(("L", "LA", "RGB", "RGBA", "CMYK"))
 _NEAREST = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-"""The working mode that holds all of another mode; RGB for those not named."""
+"""The working mode that can hold another mode without loss; RGB for those not listed."""
 
 
 def to_working(image: Image.Image) -> Image.Image:
-    """The image in a working mode, itself where it already is in one.
+    """The image in a working mode; itself if it is in one already.
 
-    1-bit becomes grey; palettes become RGB, with alpha where they carry transparency; 16-bit, 32-bit and floating point
-    grey becomes 8-bit by scaling; Lab, YCbCr and HSV become RGB. One colour marked as clear becomes alpha.
+    1-bit becomes grey; palettes become RGB, with alpha if they have transparency; 16-bit, 32-bit and floating point
+    grey is scaled to 8 bits; Lab, YCbCr and HSV become RGB. A single transparent colour becomes alpha.
     """
     mode, clear = image.mode, image.info.get("transparency")
     if mode == "P":
@@ -51,7 +51,7 @@ def to_working(image: Image.Image) -> Image.Image:
 
 
 def _clear_colour_as_alpha(image: Image.Image, clear: object) -> Image.Image:
-    """Alpha from the one colour that a PNG (tRNS) or GIF marks as clear."""
+    """Alpha from the single colour that a PNG (tRNS) or GIF marks as transparent."""
     if image.mode == "L" and isinstance(clear, int):
         image.info["transparency"] = clear
         return image.convert("LA")
@@ -62,10 +62,10 @@ def _clear_colour_as_alpha(image: Image.Image, clear: object) -> Image.Image:
 
 
 def clear_colour_in_8_bits(image: Image.Image) -> None:
-    """Bring the clear colour of a PNG from the depth of the file to the 8 bits that Pillow's pixels have.
+    """Scale the transparent colour of a PNG from the file's depth to the 8 bits of Pillow's pixels.
 
     Pillow scales samples of 2, 4 and 16 bits while decoding, but leaves this colour as the file has it, so that it
-    would match no pixel. To be called before the pixels are decoded, while the depth is still known.
+    would match no pixel. Call it before the pixels are decoded, while the depth is still known.
     """
     clear = image.info.get("transparency")
     tiles = getattr(image, "tile", ())
@@ -81,8 +81,8 @@ def clear_colour_in_8_bits(image: Image.Image) -> None:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Deep grey as 8-bit grey, scaled and never clipped.
 
-    16-bit samples are divided by 256. For wider ones (TIFF) the file does not say which value is white, so the smallest
-    usual one that holds all samples is taken: 1 (floating point), 255, 65535; beyond these, and for negative samples,
+    16-bit samples are divided by 256. For wider ones (TIFF) the file does not say which value is white, so white is the
+    smallest usual value that is not exceeded: 1 (floating point), 255, 65535; beyond these, and for negative samples,
     the darkest sample becomes black and the lightest white.
     """
     if image.mode.startswith("I;16"):
@@ -108,8 +108,8 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
     """The image with its colours in sRGB, and whether the profile was understood.
 
-    A broken profile, or one made for other pixels than these, counts as no profile: colours are taken as sRGB, CMYK is
-    converted without one.
+    A broken profile, or one for pixels of another kind, counts as no profile: colours are assumed to be sRGB, and CMYK
+    is converted without one.
     """
     understood = True
     if profile:
@@ -121,9 +121,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, boo
 
 
 def keepable(image: Image.Image, profile: bytes, *, grey_stays: bool) -> bool:
-    """Whether the profile may be written beside these pixels instead of converting them.
+    """Whether the profile may be written along with these pixels instead of converting them.
 
-    Never a broken one, never for CMYK (the output is RGB), and a grey one only where the output is grey too.
+    Never if it is broken, never for CMYK (the output is RGB), and a grey one only if the output is grey too.
     """
     space = _PROFILE_SPACES.get(profile[16:20])
     if not ((space == "RGB" and image.mode in {"RGB", "RGBA"}) or (space == "L" and image.mode == "L" and grey_stays)):
@@ -136,7 +136,7 @@ def keepable(image: Image.Image, profile: bytes, *, grey_stays: bool) -> bool:
 
 
 def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert by the profile; grey stays grey, and alpha as it is."""
+    """Convert with the profile; grey stays grey, and alpha stays as it is."""
     has_alpha = image.mode in {"LA", "RGBA"}
     mode = image.mode.removesuffix("A")
     space = _PROFILE_SPACES.get(profile[16:20])
@@ -157,7 +157,7 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
 
 @lru_cache(maxsize=8)  # a batch repeats few profiles, and a key may take 4 MiB
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the profile to sRGB for pixels of `mode`; None where the profile is sRGB, whatever it calls itself."""
+    """The transform from the profile to sRGB for pixels of `mode`; None if the profile is sRGB in effect."""
     if len(profile) > PROFILE_LIMIT_BYTES:
         raise ValueError("the profile is too large")
     source = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -168,7 +168,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Measured on 512 colours (8 levels a channel), or on all 256 greys."""
+    """Whether a transform to sRGB has no effect, tested on 512 colours (8 levels a channel) or on 256 greys."""
     if mode == "L":
         probe = Image.frombytes("L", (256, 1), bytes(range(256)))
     else:
@@ -193,7 +193,7 @@ def _built_in(space: Literal["LAB", "sRGB"]) -> ImageCms.ImageCmsProfile:
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:
-    """The image without alpha, laid on the background colour; itself where it has none."""
+    """The image without alpha, laid on the background colour; itself if it has none."""
     if image.mode not in {"LA", "RGBA"}:
         return image
     canvas = Image.new("RGB", image.size, background)

@@ -1,4 +1,4 @@
-"""Bytes into pixels: header first, pixels once the header is acceptable, every failure with its kind."""
+"""Decode bytes into pixels: the header first, pixels once it is acceptable; every failure has its kind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +22,7 @@ from PIL import (
 
 from downloader.model.failures import FailureKind
 from downloader.transform import color, sniff
-from downloader.transform.picture import Unusable, plain
-
-# The number of pixels is checked by us, before decoding and with a limit the user can set; Pillow's own limit would
-# only add a warning or an error that names no option.
-Image.MAX_IMAGE_PIXELS = None
+from downloader.transform.picture import ImageError, plain
 
 _READERS = (
     AvifImagePlugin,
@@ -38,28 +34,28 @@ _READERS = (
     TiffImagePlugin,
     WebPImagePlugin,
 )
-"""Loaded here by name: asked for a format it has not loaded yet, Pillow loads all of its forty plugins."""
+"""Imported here by name: when asked for a format it has not loaded, Pillow loads all of its forty plugins."""
 
 _OUT_OF_MEMORY = "there was not enough memory to decode the image: raise --worker-memory, or run fewer --processes"
 
-_UNSAID_BYTES_PER_PIXEL = {"jpeg": 6, "webp": 16}
-"""What a decoder may ask for, where the lack of it looks like damage.
+_DECODER_BYTES_PER_PIXEL = {"jpeg": 6, "webp": 16}
+"""Decoder memory per pixel, for decoders that report exhaustion as corruption.
 
-All coefficients of a progressive JPEG (2 bytes, 3 colours); of WebP the two canvases of libwebp and Pillow's two copies
-(4 bytes each).
+JPEG: all coefficients of a progressive image (2 bytes, 3 colours). WebP: the two canvases of libwebp and Pillow's two
+copies (4 bytes each).
 """
 
 _UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization", "decoder")
-"""What Pillow says of a TIFF that is whole, but of a kind it does not read."""
+"""Parts of Pillow's error text for an intact TIFF of a kind it does not read."""
 
 
 def identify(data: bytes) -> str:
-    """The format: one of `sniff.FORMATS`, or `heif`; raises `Unusable` where it is none that can be read."""
+    """The format: one of `sniff.FORMATS`, or `heif`; raises `ImageError` if it cannot be read."""
     found = sniff.identify(data)
-    if isinstance(found, sniff.Refused):
-        raise Unusable(found.kind, _refusal(found))
+    if isinstance(found, sniff.Rejected):
+        raise ImageError(found.kind, _refusal(found))
     if found.format == "heif" and not _heif_readable():
-        raise Unusable(
+        raise ImageError(
             FailureKind.UNSUPPORTED_FORMAT,
             "this is a HEIC image, which needs one more package: pip install pillow-heif",
         )
@@ -67,14 +63,14 @@ def identify(data: bytes) -> str:
 
 
 def open_image(name: str, data: bytes) -> ImageFile.ImageFile:
-    """Open bytes of a known format: the header is read, no pixel decoded. Only that format's parser is tried.
+    """Open bytes of a known format: reads the header, decodes no pixel, tries only that format's parser.
 
-    Pillow's names of the formats are ours in capitals.
+    Pillow's format names are ours in upper case.
     """
     return Image.open(BytesIO(data), formats=[name.upper()])
 
 
-def _refusal(found: sniff.Refused) -> str:
+def _refusal(found: sniff.Rejected) -> str:
     advice = f": {found.advice}" if found.advice else ""
     if found.kind is FailureKind.NOT_AN_IMAGE:
         return f"not an image: it looks like {found.label}{advice}"
@@ -83,7 +79,7 @@ def _refusal(found: sniff.Refused) -> str:
 
 
 def _heif_readable() -> bool:
-    """Whether the optional package pillow-heif is installed; asked only when a HEIC image comes."""
+    """Whether the optional package pillow-heif is installed; looked up only when there is a HEIC image."""
     try:
         import pillow_heif  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
@@ -94,47 +90,49 @@ def _heif_readable() -> bool:
 
 @contextmanager
 def decoding(name: str, data: bytes) -> Iterator[None]:
-    """Give every exception of a decoder its failure kind.
+    """Turn every exception of a decoder into an `ImageError` with its failure kind.
 
-    Pillow raises nearly anything on damaged files (OSError, ValueError, TypeError, SyntaxError, KeyError, IndexError,
-    struct.error, ...), so all of `Exception` is taken here, and what the file itself looks like decides the kind.
+    Pillow raises almost anything on damaged files (OSError, ValueError, TypeError, SyntaxError, KeyError, IndexError,
+    struct.error, ...), so every `Exception` is caught, and the kind is decided by looking at the file itself.
     """
     try:
         yield
-    except Unusable:
+    except ImageError:
         raise
     except MemoryError as error:
-        raise Unusable(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY) from error
+        raise ImageError(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY) from error
     except Exception as error:
         raise _diagnosis(name, data, error) from error
 
 
-def _diagnosis(name: str, data: bytes, error: Exception) -> Unusable:
+def _diagnosis(name: str, data: bytes, error: Exception) -> ImageError:
     reason = plain(error)
     if isinstance(error, Image.DecompressionBombError):
         advice = "raise it if you trust the file"
-        return Unusable(FailureKind.IMAGE_TOO_LARGE, f"a frame of it has more pixels than --max-pixels: {advice}")
+        return ImageError(FailureKind.IMAGE_TOO_LARGE, f"a frame of it has more pixels than --max-pixels: {advice}")
     if "out of memory" in reason.lower() or _short_of_memory(name, data):
-        return Unusable(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
+        return ImageError(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if "truncated" in reason.lower() or sniff.ends_early(name, data):
         advice = "fetch it again, or take what is there with --truncated keep"
-        return Unusable(FailureKind.TRUNCATED_IMAGE, f"the {name} image ends early: {advice}")
+        return ImageError(FailureKind.TRUNCATED_IMAGE, f"the {name} image ends early: {advice}")
     if isinstance(error, UnidentifiedImageError):
         reason = _reason_of_refusal(name, data)
     process = sniff.jpeg_process(data) if name == "jpeg" else None
     if process or (name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF)):
         kind = f"{process} JPEG" if process else f"kind of TIFF ({reason})"
-        return Unusable(FailureKind.UNSUPPORTED_FORMAT, f"this {kind} is not supported: convert it to PNG first")
-    return Unusable(FailureKind.CORRUPT_IMAGE, f"the {name} image is damaged ({reason}): fetch it again or replace it")
+        return ImageError(FailureKind.UNSUPPORTED_FORMAT, f"this {kind} is not supported: convert it to PNG first")
+    return ImageError(
+        FailureKind.CORRUPT_IMAGE, f"the {name} image is damaged ({reason}): fetch it again or replace it"
+    )
 
 
 def _short_of_memory(name: str, data: bytes) -> bool:
-    """Whether there is not enough memory now for a decoder that does not tell."""
+    """Whether memory is too short now for a decoder that does not report it."""
     sides = sniff.sides(name, data)
-    if sides is None or name not in _UNSAID_BYTES_PER_PIXEL:
+    if sides is None or name not in _DECODER_BYTES_PER_PIXEL:
         return False
     try:
-        bytearray(sides[0] * sides[1] * _UNSAID_BYTES_PER_PIXEL[name])  # promised only; nothing is written to it
+        bytearray(sides[0] * sides[1] * _DECODER_BYTES_PER_PIXEL[name])  # only reserved: nothing is written to it
     except MemoryError:
         return True
     return False
@@ -150,22 +148,12 @@ def _reason_of_refusal(name: str, data: bytes) -> str:
     return "its header is not understood"
 
 
-@contextmanager
-def growing_to(limit: int) -> Iterator[None]:
-    """Let Pillow refuse an image that grows beyond so many pixels: frames of a GIF may reach outside its first one."""
-    Image.MAX_IMAGE_PIXELS = (limit + 1) // 2  # Pillow warns at this number, and refuses at twice of it
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """A decoded image, as it lies in the file.
+    """A decoded image, not yet turned upright.
 
-    `size` is the stored size in full; `reduction` says how much smaller than that the pixels are (1, 2, 4 or 8). `cut`
-    is true where the file ended early and the image is what was there.
+    `size` is the full stored size; `reduction` says how much smaller than that the pixels are (1, 2, 4 or 8). `cut` is
+    true if the file ended early and the image is what it had.
     """
 
     image: Image.Image
@@ -177,16 +165,16 @@ class Pixels:
 def load(name: str, data: bytes, image: ImageFile.ImageFile, *, reduction: int = 1, keep_cut: bool = False) -> Pixels:
     """Decode the pixels of the current frame, a JPEG at 1/`reduction` of its size.
 
-    With `keep_cut`, a file that ends early gives what it has instead of failing.
+    With `keep_cut`, a file that ends early yields what it has instead of failing.
     """
     try:
         with decoding(name, data):
             return _load(image, reduction)
-    except Unusable as failure:
+    except ImageError as failure:
         if not keep_cut or failure.kind is not FailureKind.TRUNCATED_IMAGE:
             raise
     with decoding(name, data):
-        if name == "jpeg":  # given an end, libjpeg fills what is missing; progressive images need that to show at all
+        if name == "jpeg":  # given an end, libjpeg fills what is missing, without which progressive images show nothing
             image = open_image(name, data + b"\xff\xd9")
         else:  # rows decoded so far are in the image already; there is nothing left to read
             image.tile = []

@@ -1,15 +1,15 @@
-"""Finished pixels into the bytes of one file, one encoder per output format."""
+"""Encode finished pixels into the bytes of one file, with one encoder per output format."""
 
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from PIL import AvifImagePlugin, Image, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from downloader.config.settings import TransformOptions
 from downloader.model.failures import FailureKind
 from downloader.transform.metadata import Blocks
-from downloader.transform.picture import Unusable, plain
+from downloader.transform.picture import ImageError, plain
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
 """File name extensions, without the dot, by output format."""
@@ -28,18 +28,14 @@ MODES = {
     "avif": ("L", "RGB", "RGBA"),
     "gif": ("L", "RGB", "RGBA"),
 }
-"""Working modes that an encoder takes as they are."""
-
-# One worker process has one core. Pillow's AVIF decoder takes its thread count from this global (there is no argument),
-# and left at 0 every one of N workers would start N threads.
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+"""Working modes that an encoder accepts as they are."""
 
 
 def check_sides(name: str, width: int, height: int) -> None:
-    """Refuse a size that the format cannot hold, before time is spent on it."""
+    """Refuse a size that the format cannot hold, before any work is done on it."""
     limit = SIDE_LIMITS_PX[name]
     if max(width, height) > limit:
-        raise Unusable(
+        raise ImageError(
             FailureKind.ENCODE,
             f"the output would be {width} x {height} pixels, but {name} holds at most {limit} on a side: "
             "give --resize, or another --format",
@@ -47,7 +43,7 @@ def check_sides(name: str, width: int, height: int) -> None:
 
 
 def suited(image: Image.Image, name: str) -> Image.Image:
-    """The image in a mode the encoder takes; alpha must be gone already for formats without it."""
+    """The image in a mode the encoder accepts; for formats without alpha, it must be gone already."""
     if image.mode in MODES[name]:
         return image
     return image.convert({"L": "RGB", "LA": "RGBA"}[image.mode])
@@ -60,7 +56,7 @@ def encode(image: Image.Image, name: str, settings: TransformOptions, blocks: Bl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Animation:
-    """Frames of one size, the milliseconds each is shown, and how often all of it runs, 0 for ever."""
+    """Frames of one size, how long each is shown, and how often the animation plays (0: for ever)."""
 
     frames: list[Image.Image]
     durations_ms: list[int]
@@ -74,8 +70,8 @@ def encode_animation(
     first, *rest = _same_mode([suited(frame, name) for frame in animation.frames])
     options = _options(name, settings, blocks, profile) | {"duration": animation.durations_ms}
     if name == "gif":
-        options["disposal"] = 2  # each frame stands alone: with transparency the one before must not show through
-        if animation.plays != 1:  # absent means once; the number in the file counts the times after the first
+        options["disposal"] = 2  # each frame stands alone: a transparent one must not show the one before
+        if animation.plays != 1:  # absent means once; the number in the file counts the repetitions
             options["loop"] = max(animation.plays - 1, 0)
     elif name in {"webp", "png"}:
         options["loop"] = animation.plays
@@ -83,7 +79,7 @@ def encode_animation(
 
 
 def _same_mode(frames: list[Image.Image]) -> list[Image.Image]:
-    """The frames in one mode that holds them all; encoders take the mode of the first for the rest."""
+    """The frames in one mode that holds them all; encoders apply the mode of the first to the rest."""
     modes = {frame.mode for frame in frames}
     if len(modes) == 1:
         return frames
@@ -100,15 +96,15 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:  # noqa: ANN4
     except Exception as error:
         if "memory" in plain(error).lower():  # as libwebp and libavif say it
             raise MemoryError from error
-        raise Unusable(FailureKind.ENCODE, f"the {name} encoder refused the image ({plain(error)})") from error
+        raise ImageError(FailureKind.ENCODE, f"the {name} encoder refused the image ({plain(error)})") from error
     return out.getvalue()
 
 
 def _options(name: str, settings: TransformOptions, blocks: Blocks, profile: bytes | None) -> dict[str, Any]:
     """Options of one encoder.
 
-    All that goes into the file besides pixels is named every time, empty values too: left out, some encoders take over
-    what the source had and others do not.
+    Everything that goes into the file besides pixels is set every time, even to an empty value: if it is left out, some
+    encoders copy it from the source and others do not.
     """
     match name:
         case "jpeg":
@@ -138,7 +134,7 @@ def _options(name: str, settings: TransformOptions, blocks: Blocks, profile: byt
                 "xmp": blocks.xmp,
             }
         case _:
-            return {"comment": blocks.comment}  # gif: no place for the rest
+            return {"comment": blocks.comment}  # GIF has no place for the rest
     return {"exif": blocks.exif, "icc_profile": profile or b""} | own
 
 

@@ -1,6 +1,7 @@
-"""Loaded by the fork server, and by nobody else: what its children need, once for all of them, and silence."""
+"""Preloaded by the fork server, and imported nowhere else: loads what its children need, once for all of them."""
 
-import downloader.transform.image  # noqa: F401 - children inherit it
-from downloader.transform import worker
+import downloader.transform.image
+import downloader.transform.worker  # noqa: F401 - children inherit both
+from downloader.transform.processes import silence_stderr
 
-worker.silence()
+silence_stderr()

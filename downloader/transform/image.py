@@ -1,6 +1,6 @@
-"""One image: bytes in, encoded bytes out. No file is written, no process started, nothing global stays changed.
+"""One image: bytes in, encoded bytes out. Writes no file, starts no process, leaves no global setting changed.
 
-`render` is all there is to call. It works in this order, each step on as few pixels as possible:
+`render` is the only entry point. It works in this order, each step on as few pixels as possible:
 
     sniff -> header checks -> orientation -> plan -> (scaled) decode -> working mode -> resample -> turn upright
           -> sRGB -> flatten or pad -> encode
@@ -8,40 +8,39 @@
 **Output format.** `same` keeps jpeg, png, webp and avif; bmp and tiff become png; a gif stays a gif where several
 frames are kept (`animated=all`) and becomes a png otherwise; heif becomes a jpeg. Samples are 8-bit in every output.
 
-**Colours.** CMYK always becomes sRGB, with `icc=keep` too: browsers differ on CMYK JPEG, and no other output format
+**Colours.** CMYK always becomes sRGB, even with `icc=keep`: browsers disagree on CMYK JPEG, and no other output format
 holds it.
 
-**Pixels that count against `max_pixels`** are those that get decoded: of an animation one frame, or all of them with
+**Pixels that count against `max_pixels`** are those that are decoded: one frame of an animation, or all of them with
 `animated=all`.
 
 **Truncated images** with `truncated=keep`: a JPEG is decoded again with the missing end marker added, so that libjpeg
-fills what is missing with grey; of other formats the rows that were decoded are used, the rest is black or clear.
-Pillow's own switch, `LOAD_TRUNCATED_IMAGES`, is never touched: it is global, and also turns off its guard against text
+fills what is missing with grey; of other formats the rows decoded so far are used, and the rest is black or clear.
+Pillow's own switch, `LOAD_TRUNCATED_IMAGES`, is never touched: it is global, and also disables its guard against text
 bombs.
 """
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
 
 from PIL import Image, ImageFile
 
 from downloader.config.settings import TransformOptions
 from downloader.model.failures import FailureKind, SkipReason, Warn
-from downloader.transform import color, decode, encode, geometry, metadata, sniff
-from downloader.transform.geometry import Plan, Sides
-from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
-from downloader.transform.resample import Source
+from downloader.model.spans import Phase
+from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
+from downloader.transform.geometry import ResizePlan, Sides
+from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
+from downloader.transform.recorder import SpanRecorder
+from downloader.transform.resample import Resampler
 
-__all__ = ["Encoded", "Picture", "Unusable", "Unwanted", "render"]
+__all__ = ["Encoded", "ImageError", "ImageSkipped", "Picture", "render"]
 
 _SAME_FORMAT = {"bmp": "png", "tiff": "png", "gif": "png", "heif": "jpeg"}
-"""Output format for `same` where it is not the input's own."""
+"""Output format for `same` where it differs from the input's."""
 
 _MOVING = frozenset(("gif", "webp", "png", "avif"))
-"""Formats that hold animations, to be read and to be written; pages of a TIFF and pictures of a HEIC are none."""
+"""Formats whose animations are read and written. Pages of a TIFF and pictures of a HEIC are not animations."""
 
 _GREY_OUTPUT = frozenset(("jpeg", "png", "avif"))
 _UPRIGHT = {
@@ -56,41 +55,45 @@ _UPRIGHT = {
 """What turns a stored image upright, by EXIF orientation."""
 
 
-def render(data: bytes, settings: TransformOptions) -> Picture:
+def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None) -> Picture:
     """Make every wanted size of one image.
 
-    Raises `Unusable` or `Unwanted`, and no other `Exception`; what does not derive from it (an alarm, an interrupt)
-    passes through.
+    `recorder` receives the phases (decode, resize with colours, encode), and keeps those reached before an exception.
+
+    Raises:
+        ImageError: no output can be made.
+        ImageSkipped: the settings leave the image out.
+
+    No other `Exception` is raised; what does not derive from it (an alarm, an interrupt) passes through.
     """
     try:
-        # Pillow warns about oddities of files; in a worker nobody reads that, and the outcome says what matters.
-        with warnings.catch_warnings(action="ignore"):
-            return _Rendering(data=data, settings=settings).picture()
-    except (Unusable, Unwanted):
+        with pillow.rendering():
+            return _Rendering(data=data, settings=settings, recorder=recorder or SpanRecorder(lane="")).picture()
+    except (ImageError, ImageSkipped):
         raise
     except MemoryError as error:
-        raise Unusable(
+        raise ImageError(
             FailureKind.OUT_OF_MEMORY,
             "there was not enough memory for the image: raise --worker-memory, or run fewer --processes",
         ) from error
     except Exception as error:
-        raise Unusable(
+        raise ImageError(
             FailureKind.INTERNAL,
-            f"a fault of downloader itself, please report it ({type(error).__name__}: {plain(error)})",
+            f"a defect in downloader, please report it ({type(error).__name__}: {plain(error)})",
         ) from error
 
 
 @dataclass(slots=True, kw_only=True)
 class _Rendering:
-    """One call of `render`: what is known so far, and the steps."""
+    """One call of `render`: its steps, and what they have learned."""
 
     data: bytes
     settings: TransformOptions
+    recorder: SpanRecorder
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
-    timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "resize", "encode"), 0.0))
 
     def picture(self) -> Picture:
-        with self._timed("decode"):
+        with self.recorder.phase(Phase.DECODE):
             name = decode.identify(self.data)
             if declared := sniff.sides(name, self.data):
                 self._check_pixels(declared, 1)
@@ -110,10 +113,10 @@ class _Rendering:
         return self._animation(name, image, target) if several else self._still(name, image, target)
 
     def _still(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
-        """One frame; several sizes come from one decode."""
-        with self._timed("decode"):
+        """One frame, decoded once for all sizes."""
+        with self.recorder.phase(Phase.DECODE):
             reduction = 1
-            if name == "jpeg":  # its orientation can be read before the pixels, and it alone decodes at a smaller scale
+            if name == "jpeg":  # only JPEG decodes at a smaller scale; its orientation can be read before the pixels
                 upright = geometry.turned(image.size, metadata.orientation(image))
                 reduction = geometry.scaled_decode(self._plans(upright))
             pixels = decode.load(
@@ -125,14 +128,14 @@ class _Rendering:
         upright = geometry.turned(pixels.size, turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target)
-        with self._timed("resize"):
-            source = Source(color.to_working(pixels.image))
+        with self.recorder.phase(Phase.RESIZE):
+            source = Resampler(color.to_working(pixels.image))
         profile = _profile(pixels.image)
         renditions = []
-        for variant, plan in zip(self._variants(), plans, strict=True):
-            with self._timed("resize"):
+        for variant, plan in zip(self.settings.variants, plans, strict=True):
+            with self.recorder.phase(Phase.RESIZE):
                 frame, kept = self._finish(source, plan, target, turn=turn, reduction=pixels.reduction, profile=profile)
-            with self._timed("encode"):
+            with self.recorder.phase(Phase.ENCODE):
                 blocks = self._metadata(pixels.image, plan)
                 data = encode.encode(frame, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
@@ -149,15 +152,15 @@ class _Rendering:
         kept: bytes | None = None
         for whole in self._frames(name, image):
             durations_ms.append(round(whole.info.get("duration", 0)))
-            with self._timed("resize"):
-                source = Source(color.to_working(whole))
+            with self.recorder.phase(Phase.RESIZE):
+                source = Resampler(color.to_working(whole))
                 for done, plan in zip(finished, plans, strict=True):
                     frame, kept = self._finish(source, plan, target, turn=turn, reduction=1, profile=_profile(image))
                     done.append(frame)
         plays = _plays(name, image)
         renditions = []
-        for variant, plan, done in zip(self._variants(), plans, finished, strict=True):
-            with self._timed("encode"):
+        for variant, plan, done in zip(self.settings.variants, plans, finished, strict=True):
+            with self.recorder.phase(Phase.ENCODE):
                 blocks = self._metadata(image, plan)
                 animation = encode.Animation(frames=done, durations_ms=durations_ms, plays=plays)
                 data = encode.encode_animation(animation, target, self.settings, blocks, kept)
@@ -165,18 +168,18 @@ class _Rendering:
         return self._picture(name, renditions, upright)
 
     def _frames(self, name: str, image: ImageFile.ImageFile) -> Iterator[Image.Image]:
-        """A copy of the whole picture at every frame; a cut file gives the frames it has, if the settings keep them."""
+        """A copy of the whole picture at every frame; of a truncated file the frames it has, if the settings say so."""
         size = image.size
-        first = 1 if getattr(image, "default_image", False) else 0  # an APNG may begin with a still for old viewers
+        first = 1 if getattr(image, "default_image", False) else 0  # an APNG may start with a still for old viewers
         color.clear_colour_in_8_bits(image)
         for index in range(first, image.n_frames):  # type: ignore[attr-defined]
             try:
-                limit = decode.growing_to(self.settings.max_pixels)
-                with self._timed("decode"), decode.decoding(name, self.data), limit:
+                limit = pillow.pixel_limit(self.settings.max_pixels)
+                with self.recorder.phase(Phase.DECODE), decode.decoding(name, self.data), limit:
                     image.seek(index)
                     image.load()
                     frame = image.crop((0, 0, *size))  # frames of a GIF may reach beyond the first
-            except Unusable as failure:
+            except ImageError as failure:
                 if index == first or self.settings.truncated != "keep" or failure.kind != FailureKind.TRUNCATED_IMAGE:
                     raise
                 self._warn(Warn.TRUNCATED_KEPT)
@@ -184,9 +187,9 @@ class _Rendering:
             yield frame
 
     def _finish(
-        self, source: Source, plan: Plan, target: str, *, turn: int, reduction: float, profile: bytes | None
+        self, source: Resampler, plan: ResizePlan, target: str, *, turn: int, reduction: float, profile: bytes | None
     ) -> tuple[Image.Image, bytes | None]:
-        """One size of one frame, ready for the encoder, and the ICC profile that goes with it."""
+        """One size of one frame, ready for the encoder, and the ICC profile to write with it."""
         left, top, right, bottom = geometry.stored_region(plan.region, plan.source, turn)
         region = (left / reduction, top / reduction, right / reduction, bottom / reduction)
         frame = source.resized(geometry.turned(plan.kept_size, turn), region)
@@ -203,15 +206,15 @@ class _Rendering:
             frame = color.pad(frame, plan.final, plan.offset, self.settings.background)
         return frame, kept
 
-    def _keeps(self, profile: bytes, frame: Image.Image, plan: Plan, target: str) -> bool:
-        """Whether the profile goes into the output, rather than the pixels into sRGB."""
+    def _keeps(self, profile: bytes, frame: Image.Image, plan: ResizePlan, target: str) -> bool:
+        """Whether the output keeps the profile, instead of being converted to sRGB."""
         if self.settings.icc != "keep" or target == "gif":  # GIF has no place for one
             return False
         grey_stays = target in _GREY_OUTPUT and not plan.padded  # the padding may be coloured
         return color.keepable(frame, profile, grey_stays=grey_stays)
 
-    def _metadata(self, image: Image.Image, plan: Plan) -> metadata.Blocks:
-        """What of the source's metadata goes into one output."""
+    def _metadata(self, image: Image.Image, plan: ResizePlan) -> metadata.Blocks:
+        """The part of the source's metadata that goes into one output."""
         blocks = metadata.kept(image, self.settings.metadata, plan.final)
         if not blocks.complete:
             self._warn(Warn.METADATA_DROPPED)
@@ -226,50 +229,47 @@ class _Rendering:
         return _SAME_FORMAT.get(name, name)
 
     def _check_pixels(self, size: Sides, frames: int) -> None:
-        """Refuse what is too large, before any pixel is decoded."""
+        """Refuse an image that is too large, before any pixel is decoded."""
         width, height = size
         limit = self.settings.max_pixels
         if geometry.pixels(size, frames) > limit:
             each = f" x {frames} frames" if frames > 1 else ""
-            raise Unusable(
+            raise ImageError(
                 FailureKind.IMAGE_TOO_LARGE,
                 f"{width} x {height}{each} is more than --max-pixels {limit}: raise it if you trust the file",
             )
 
     def _check_wanted(self, size: Sides) -> None:
-        """Leave out what is not wanted, before any pixel is decoded."""
+        """Skip an image that the settings leave out, before any pixel is decoded."""
         width, height = size
         if self.settings.min_side is not None and min(size) < self.settings.min_side:
-            raise Unwanted(
+            raise ImageSkipped(
                 SkipReason.TOO_SMALL, f"{width} x {height} has a side shorter than --min-side {self.settings.min_side}"
             )
         if self.settings.max_aspect is not None and geometry.aspect_ratio(size) > self.settings.max_aspect:
-            raise Unwanted(
+            raise ImageSkipped(
                 SkipReason.ASPECT_RATIO,
                 f"{width} x {height} is longer than --max-aspect {self.settings.max_aspect:g} allows",
             )
 
-    def _check_outputs(self, plans: list[Plan], target: str, frames: int = 1) -> None:
-        """Refuse outputs that the format cannot hold, or that `--enlarge` would make larger than any input may be."""
+    def _check_outputs(self, plans: list[ResizePlan], target: str, frames: int = 1) -> None:
+        """Refuse outputs that the format cannot hold, or that `--enlarge` would make larger than an input may be."""
         limit = self.settings.max_pixels
         for plan in plans:
             encode.check_sides(target, *plan.final)
             if geometry.pixels(plan.final, frames) > limit:
                 width, height = plan.final
-                raise Unusable(
+                raise ImageError(
                     FailureKind.IMAGE_TOO_LARGE,
                     f"the output would be {width} x {height}, more than --max-pixels {limit}: give a smaller --resize",
                 )
 
-    def _plans(self, upright: Sides) -> list[Plan]:
+    def _plans(self, upright: Sides) -> list[ResizePlan]:
         wanted = self.settings
         return [
             geometry.plan(upright, size, fit=wanted.fit, enlarge=wanted.enlarge, gravity=wanted.gravity)
             for size in wanted.resize or (None,)
         ]
-
-    def _variants(self) -> tuple[str | None, ...]:
-        return self.settings.variants
 
     def _picture(self, name: str, renditions: list[Encoded], upright: Sides) -> Picture:
         return Picture(
@@ -278,32 +278,23 @@ class _Rendering:
             width=upright[0],
             height=upright[1],
             warnings=tuple(self.warned),
-            timings_s=self.timings_s,
         )
 
     def _warn(self, warning: Warn) -> None:
         self.warned[warning] = None
 
-    @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self.timings_s[step] += perf_counter() - began
-
 
 def _profile(image: Image.Image) -> bytes | None:
-    """The ICC profile of the source, if any; Lab pixels need none, they say which colours they are."""
+    """The ICC profile of the source, if any; Lab pixels need none, as they define their colours themselves."""
     profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and profile and image.mode != "LAB" else None
 
 
 def _plays(name: str, image: Image.Image) -> int:
-    """How often an animation runs, 0 for ever.
+    """How often an animation plays; 0 means for ever.
 
-    GIF counts the times after the first (Netscape 2.0 extension), and without that extension runs once; WebP and APNG
-    count all of them; AVIF sequences as Pillow reads them do not say.
+    GIF counts the repetitions (Netscape 2.0 extension), and plays once without that extension; WebP and APNG count
+    every time; of AVIF sequences Pillow does not tell.
     """
     loop = image.info.get("loop")
     if name == "gif":
@@ -311,7 +302,7 @@ def _plays(name: str, image: Image.Image) -> int:
     return loop or 0
 
 
-def _encoded(variant: str | None, target: str, plan: Plan, data: bytes) -> Encoded:
+def _encoded(variant: str | None, target: str, plan: ResizePlan, data: bytes) -> Encoded:
     width, height = plan.final
     return Encoded(
         variant=variant, extension=encode.EXTENSIONS[target], format=target, width=width, height=height, data=data

@@ -1,6 +1,6 @@
-"""What a file says about itself: which way is up, whose it is, and what of that goes into the output.
+"""Metadata of a file: its orientation, its copyright, and what of it goes into the output.
 
-Everything read here was written by strangers. A damaged block counts as absent: an image is never refused for it.
+None of it can be trusted. A damaged block counts as absent: an image never fails because of it.
 """
 
 import html
@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from downloader.config.settings import Metadata
 
 _TEXT_LIMIT_BYTES = 4096
-"""The longest copyright or artist text that is kept; a real notice is a line or two."""
+"""The longest copyright or artist text that is kept; a real notice has a line or two."""
 
 _BLOCK_LIMIT_BYTES = 65_000
 """The longest EXIF or XMP block that is kept: what fits into one JPEG segment of 65,533 bytes with its header."""
@@ -42,7 +42,7 @@ _STRUCTURE_TAGS = frozenset(
         0xC4A5,  # print image matching
     )
 )
-"""TIFF 6.0 and TIFF/EP tags that describe how the *source file* stores pixels; in another file they would be wrong."""
+"""TIFF 6.0 and TIFF/EP tags that describe how the *source file* stores pixels; they would be wrong in another file."""
 
 _IPTC_COPYRIGHT, _IPTC_BYLINE = 116, 80
 """Datasets of record 2 (IPTC-IIM 4.2, 2:116 and 2:80)."""
@@ -52,7 +52,7 @@ _IPTC_COPYRIGHT, _IPTC_BYLINE = 116, 80
 class Blocks:
     """Metadata for one output file; empty bytes where there is none.
 
-    `complete` is false where the policy would have kept more, but it is too long to be written.
+    `complete` is false if the policy would keep more, but it is too long to be written.
     """
 
     exif: bytes = b""
@@ -62,13 +62,13 @@ class Blocks:
 
 
 def _exif(image: Image.Image) -> Image.Exif | None:
-    """The EXIF block as Pillow reads it: also from XMP (orientation), PNG eXIf, WebP, AVIF and TIFF; None if damaged.
+    """The EXIF block as Pillow reads it, also from XMP (orientation), PNG eXIf, WebP, AVIF and TIFF; None if damaged.
 
-    For PNG, Pillow decodes all pixels to find it, so ask only once the pixels are there.
+    For PNG, Pillow decodes all pixels to find it, so call this only after they have been decoded.
     """
     try:
         return image.getexif()
-    except Exception:  # noqa: BLE001 - Pillow raises nearly anything on damaged EXIF; see the module docstring
+    except Exception:  # noqa: BLE001 - Pillow raises almost anything on damaged EXIF; see the module docstring
         return None
 
 
@@ -77,28 +77,28 @@ def _tag(image: Image.Image, tag: int) -> object:
     exif = _exif(image)
     try:
         return None if exif is None else exif.get(tag)
-    except Exception:  # noqa: BLE001 - values are read when asked for, and fail as the block does
+    except Exception:  # noqa: BLE001 - values are parsed on access, and fail as the block does
         return None
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or none that is defined."""
+    """EXIF orientation, 1 to 8; 1 if there is none or its value is undefined."""
     if not any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")):
-        return 1  # the quick way out; TIFF, which keeps the tag elsewhere, is turned upright by Pillow while loading
+        return 1  # the fast path; TIFF, which stores the tag elsewhere, is turned upright by Pillow while loading
     value = _tag(image, ExifTags.Base.Orientation)
     return value if isinstance(value, int) and value in _ORIENTATIONS else 1
 
 
 def kept(image: Image.Image, policy: Metadata, size: tuple[int, int]) -> Blocks:
-    """What of the source's metadata goes into an output of this size, in pixels.
+    """The part of the source's metadata that goes into an output of this size, in pixels.
 
     - `none`: nothing.
-    - `copyright`: copyright notice and author, from EXIF, IPTC or XMP, written anew as EXIF Copyright and Artist.
-    - `all-but-gps`: EXIF without position and maker note (opaque, may hold a position), XMP unless it speaks of GPS.
+    - `copyright`: copyright notice and author, from EXIF, IPTC or XMP, rewritten as EXIF Copyright and Artist.
+    - `all-but-gps`: EXIF without position and maker note (opaque, may hold a position), XMP unless it mentions GPS.
     - `all`: EXIF, XMP and the comment.
 
-    In every case the orientation is gone (it is in the pixels now), EXIF pixel sides are those of the output, and the
-    embedded thumbnail of the source is left out.
+    In every case the orientation is removed (it is in the pixels now), EXIF pixel sides are those of the output, and
+    the source's embedded thumbnail is left out.
     """
     if policy == "none" or not (image.info or hasattr(image, "tag_v2")):
         return Blocks()
@@ -115,7 +115,7 @@ def kept(image: Image.Image, policy: Metadata, size: tuple[int, int]) -> Blocks:
 
 
 def _rights_block(image: Image.Image) -> bytes:
-    """An EXIF block that holds copyright and artist only; empty where the source names neither."""
+    """An EXIF block with copyright and artist only; empty if the source names neither."""
     iptc, xmp = _iptc(image), _xmp(image)
     artist = _ascii_tag(_tag(image, ExifTags.Base.Artist)) or iptc.get(_IPTC_BYLINE) or _xmp_text(xmp, b"creator")
     rights = _ascii_tag(_tag(image, ExifTags.Base.Copyright)) or iptc.get(_IPTC_COPYRIGHT) or _xmp_text(xmp, b"rights")
@@ -123,7 +123,7 @@ def _rights_block(image: Image.Image) -> bytes:
 
 
 def _ascii_tag(value: object) -> bytes:
-    """The bytes of an ASCII tag as they were in the file; Pillow reads them as Latin-1."""
+    """The bytes of an ASCII tag as they are in the file; Pillow decodes them as Latin-1."""
     raw = value.encode("latin-1", "replace") if isinstance(value, str) else value
     return raw.strip(b"\x00 ")[:_TEXT_LIMIT_BYTES] if isinstance(raw, bytes) else b""
 
@@ -136,7 +136,7 @@ def _exif_of_texts(texts: dict[int, bytes]) -> bytes:
     entries, values = b"", b""
     values_at = 8 + 2 + 12 * len(texts) + 4
     for tag, text in sorted(texts.items()):
-        inline = len(text) <= 4  # noqa: PLR2004 - a value of up to 4 bytes stands in the entry itself
+        inline = len(text) <= 4  # noqa: PLR2004 - a value of up to 4 bytes is stored in the entry itself
         field = text.ljust(4, b"\x00") if inline else struct.pack("<I", values_at + len(values))
         entries += struct.pack("<HHI", tag, 2, len(text)) + field
         values += b"" if inline else text + b"\x00" * (len(text) % 2)
@@ -144,7 +144,7 @@ def _exif_of_texts(texts: dict[int, bytes]) -> bytes:
 
 
 def _iptc(image: Image.Image) -> dict[int, bytes]:
-    """Datasets of IPTC record 2 in the Photoshop block of a JPEG, first occurrence of each."""
+    """Datasets of IPTC record 2 in the Photoshop block of a JPEG, the first of each number."""
     resources = image.info.get("photoshop")
     block = resources.get(0x0404) if isinstance(resources, dict) else None  # 0x0404: the IPTC-NAA resource
     found: dict[int, bytes] = {}
@@ -157,7 +157,7 @@ def _iptc(image: Image.Image) -> dict[int, bytes]:
 
 
 def _packet(image: Image.Image) -> bytes:
-    """The XMP packet as it is; empty where there is none."""
+    """The XMP packet as it is; empty if there is none."""
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
@@ -165,7 +165,7 @@ def _packet(image: Image.Image) -> bytes:
 
 
 def _xmp(image: Image.Image) -> bytes:
-    """The XMP packet; empty where there is none, it is not UTF-8, or it is too long to keep."""
+    """The XMP packet; empty if there is none, it is not UTF-8, or it is too long to keep."""
     packet = _packet(image)
     return b"" if len(packet) > _BLOCK_LIMIT_BYTES or b"\x00" in packet else packet
 
@@ -182,9 +182,9 @@ def _xmp_text(packet: bytes, name: bytes) -> bytes:
 
 
 def _whole_exif(image: Image.Image, size: tuple[int, int], *, with_gps: bool) -> tuple[bytes, bool]:
-    """The EXIF block written anew, without what is no longer true, and whether all of it could be kept.
+    """The EXIF block rewritten without what is no longer true, and whether all of it could be kept.
 
-    Empty where there is none or it cannot be written. A block too long loses the maker note first.
+    Empty if there is none or it cannot be written. If it is too long, the maker note is dropped first.
     """
     exif = _exif(image)
     if not exif:
@@ -204,13 +204,13 @@ def _whole_exif(image: Image.Image, size: tuple[int, int], *, with_gps: bool) ->
         fits = len(block) <= _BLOCK_LIMIT_BYTES
         if not fits and camera.pop(_MAKER_NOTE, None) is not None:
             block = exif.tobytes()
-    except Exception:  # noqa: BLE001 - values of a type their tag does not allow; see the module docstring
+    except Exception:  # noqa: BLE001 - values of a type that their tag does not allow; see the module docstring
         return b"", True
     return block if len(block) <= _BLOCK_LIMIT_BYTES else b"", fits
 
 
 def _whole_xmp(image: Image.Image, *, with_gps: bool) -> bytes:
-    """The XMP packet without orientation; without GPS it is dropped as a whole where it speaks of GPS at all."""
+    """The XMP packet without orientation; unless `with_gps`, none at all if it mentions GPS."""
     packet = _xmp(image)
     if not with_gps and b"gps" in packet.lower():
         return b""
@@ -225,8 +225,8 @@ def _comment(image: Image.Image) -> bytes:
 def has_gain_map(image: Image.Image, data: bytes) -> bool:
     """Whether a JPEG carries an HDR gain map, which Pillow does not decode.
 
-    Ultra HDR (Android) and ISO 21496-1 mark it in an application segment of the first picture; Apple in the second
-    picture of a multi-picture file.
+    Ultra HDR (Android) and ISO 21496-1 mark it in an application segment of the first picture; Apple does so in the
+    second picture of a multi-picture file.
     """
     segments = getattr(image, "applist", ())
     if any(b"hdrgm:" in content or b"urn:iso:std:iso:ts:21496" in content for _, content in segments):

@@ -1,6 +1,6 @@
-"""The nouns of the image work: what `render` gives back, and the two ways an image can refuse.
+"""What `render` returns, and the two exceptions it raises.
 
-No import of an image library here, so that whoever handles results does not load one.
+Imports no image library, so that code which only handles results does not load one.
 """
 
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ _REASON_LIMIT = 200
 
 
 def plain(error: BaseException) -> str:
-    """A library's error text made fit for a message: one short line of printable characters."""
+    """A library's error text, made fit for a message: one short line of printable characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return "".join(c if c.isprintable() else "?" for c in text)[:_REASON_LIMIT]
 
 
-class Unusable(Exception):
+class ImageError(Exception):
     """No output can be made of these bytes; becomes `Failed`.
 
-    `kind` is the stable word for it, `message` one sentence for a person: what happened and what to do.
+    `kind` is its stable name, `message` a sentence for the user: what happened and what to do.
     """
 
     def __init__(self, kind: FailureKind, message: str) -> None:
@@ -32,8 +32,8 @@ class Unusable(Exception):
         return self.message
 
 
-class Unwanted(Exception):
-    """The image is fine but the settings leave it out; becomes `Skipped`."""
+class ImageSkipped(Exception):
+    """The image is fine, but the settings leave it out; becomes `Skipped`."""
 
     def __init__(self, reason: SkipReason, message: str) -> None:
         super().__init__(reason, message)  # both as arguments, so that the exception can be pickled
@@ -49,7 +49,7 @@ class Encoded:
     """One finished image in memory.
 
     `variant` names the size it was made for (None where there is only one, unnamed). `extension` comes without the dot
-    and follows the encoder; `format` is the encoder's name in small letters. Sides are in pixels.
+    and follows the encoder; `format` is the encoder's name in lower case. Sides are in pixels.
     """
 
     variant: str | None
@@ -62,10 +62,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Everything made of one source.
+    """Everything that was made of one source.
 
-    `format` is that of the source, `heif` or one of `sniff.FORMATS`. `width` and `height` are the upright source in
-    pixels. `timings_s` has the keys `decode`, `resize` (colour included) and `encode`, in seconds.
+    `format` is the source's: `heif`, or one of `sniff.FORMATS`. `width` and `height` are those of the upright source,
+    in pixels.
     """
 
     renditions: tuple[Encoded, ...]
@@ -73,4 +73,3 @@ class Picture:
     width: int
     height: int
     warnings: tuple[Warn, ...]
-    timings_s: dict[str, float]

@@ -1,99 +1,139 @@
-"""Deciding who is to blame when the transform processes die, and what is done again. Pure."""
+"""Deciding which item is to blame when transform processes die, and what is retried. Pure."""
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-LONE_KILLS = 8
-"""Times that an item may be in hand alone when its process is killed. Whoever kills processes at random, one every
-0.3 s, hits the one alone with a chance of a third to a half: with four, 2 of 6 runs blamed somebody; the chance of
-eight is 0.2 % at most."""
+from downloader.errors import CannotGoOn
+
+MAX_QUARANTINE_KILLS = 8
+"""How often an item may be alone in a process that is killed, before it is blamed. Something that kills processes at
+random, one every 0.3 s, hits the quarantined one with a chance of a third to a half: with a limit of four, 2 of 6 runs
+blamed an item; the chance of eight such hits is at most 0.2 %."""
+
 _FORK_SERVER_GONE = 255
-"""What multiprocessing gives as the exit code of a process whose end nobody could tell, for want of a fork server."""
+"""The exit code that multiprocessing reports for a process whose end is unknown because its fork server is gone."""
+
+_MIN_FUTILE_FAILURES = 10
+_MIN_FUTILE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InHand:
-    """What one worker wrote into its slot before it began: its pid, the item, and when (monotonic seconds)."""
+class Assignment:
+    """The item a worker is at, as it wrote into its slot before it began, and since when (monotonic)."""
 
     pid: int
     item_id: int
     started_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What to do with the items that were in hand when a crew died."""
-
-    timed_out: frozenset[int]
-    suspects: tuple[int, ...]
-
-
-class End(Enum):
-    """How a process ended."""
+class ExitCause(Enum):
+    """Why a process ended."""
 
     CRASHED = auto()
-    """By its own doing: a segmentation fault, an abort, an exit."""
+    """By its own fault: a segmentation fault, an abort, an exit."""
     KILLED = auto()
-    """By another's doing: somebody's kill, or the system for want of memory."""
-    ASKED = auto()
-    """By the SIGTERM that a pool sends to whoever is left when one of it has died."""
+    """By SIGKILL from outside: a user, or the system when memory is short."""
+    TERMINATED = auto()
+    """By the SIGTERM that a pool sends to its remaining processes when one of them has died."""
     UNKNOWN = auto()
-    """Nobody can tell."""
 
 
-def end_of(exit_code: int | None) -> End:
-    """How a process ended, by the exit code of `multiprocessing` (negative: the signal)."""
+def exit_cause(exit_code: int | None) -> ExitCause:
+    """Why a process ended, from its exit code as multiprocessing reports it (negative: the signal)."""
     if exit_code is None or exit_code == _FORK_SERVER_GONE:
-        return End.UNKNOWN
+        return ExitCause.UNKNOWN
     if exit_code == -signal.SIGTERM:
-        return End.ASKED
-    return End.KILLED if exit_code == -signal.SIGKILL else End.CRASHED
+        return ExitCause.TERMINATED
+    return ExitCause.KILLED if exit_code == -signal.SIGKILL else ExitCause.CRASHED
 
 
-def judge(in_hand: Iterable[InHand], ends: Mapping[int, End], killed_for_time: Iterable[int]) -> Verdict:
-    """Items whose process we killed for taking too long are guilty; those in hand of one that died are suspects.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterruptedWork:
+    """An item whose worker ended before it was done, and why."""
 
-    `ends` and `killed_for_time` go by pid. A suspect is tried alone, in a crew of one: blaming everybody found in a
-    slot would fail innocents (1 to 3 a run when it was measured). What was in hand of the others is done again.
+    assignment: Assignment
+    cause: ExitCause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of the items that were interrupted by the end of a pool; those not listed are simply retried."""
+
+    timed_out: tuple[Assignment, ...] = ()
+    suspects: tuple[Assignment, ...] = ()
+
+
+def judge(interrupted: Iterable[InterruptedWork], killed_for_time: Iterable[int]) -> Verdict:
+    """Sort interrupted items: those we killed (by pid) for taking too long, and those whose worker died by itself.
+
+    A suspect is tried again in quarantine, alone in a pool of one: to blame every interrupted item would fail innocent
+    ones (1 to 3 a run when it was measured). Items whose worker was only terminated along with the pool are retried.
     """
-    in_hand, killed = list(in_hand), frozenset(killed_for_time)
-    guilty = {hand.item_id for hand in in_hand if hand.pid in killed}
-    suspects = {hand.item_id for hand in in_hand if ends.get(hand.pid) in {End.CRASHED, End.KILLED}}
-    return Verdict(timed_out=frozenset(guilty), suspects=tuple(sorted(suspects - guilty)))
+    killed = frozenset(killed_for_time)
+    timed_out: dict[int, Assignment] = {}
+    suspects: dict[int, Assignment] = {}
+    for worker in interrupted:
+        assignment = worker.assignment
+        if assignment.pid in killed:
+            timed_out[assignment.item_id] = assignment
+        elif worker.cause in {ExitCause.CRASHED, ExitCause.KILLED}:
+            suspects[assignment.item_id] = assignment
+    return Verdict(
+        timed_out=tuple(timed_out.values()),
+        suspects=tuple(suspects[item_id] for item_id in sorted(suspects.keys() - timed_out.keys())),
+    )
 
 
-def is_to_blame(alone: Iterable[End]) -> bool:
-    """Whether a suspect is guilty, by how the processes ended that had nothing but it in hand.
+def is_to_blame(causes: Iterable[ExitCause]) -> bool:
+    """Whether a suspect is to blame, given why each process ended that worked on nothing else.
 
-    A crash suffices, since there was one before. A kill may be somebody's or the system's, so it must be a habit.
+    One crash is enough, since there was another before. A kill may come from a user or the system, so it has to happen
+    again and again.
     """
-    ends = list(alone)
-    return End.CRASHED in ends or _kills(ends) >= LONE_KILLS
+    causes = list(causes)
+    return ExitCause.CRASHED in causes or _kills(causes) >= MAX_QUARANTINE_KILLS
 
 
-def blame(alone: Iterable[End]) -> str:
+def crash_message(causes: Iterable[ExitCause]) -> str:
     """What to tell the user about an item that is to blame."""
-    ends = list(alone)
-    if End.CRASHED in ends:
+    causes = list(causes)
+    if ExitCause.CRASHED in causes:
         return "the transform process died on this image, twice; it may be made to crash the decoder"
-    return f"the transform process was killed at this image, {_kills(ends) + 1} times; is there too little memory?"
+    return f"the transform process was killed at this image, {_kills(causes) + 1} times; is there too little memory?"
 
 
-def _kills(ends: list[End]) -> int:
-    return sum(end in {End.KILLED, End.ASKED} for end in ends)
+def _kills(causes: list[ExitCause]) -> int:
+    return sum(cause in {ExitCause.KILLED, ExitCause.TERMINATED} for cause in causes)
 
 
-def overdue(in_hand: Iterable[InHand], now_s: float, limit_s: float) -> list[InHand]:
-    """The workers that have been at one item for longer than the limit."""
-    return [hand for hand in in_hand if now_s - hand.started_s > limit_s]
+def overdue(assignments: Iterable[Assignment], now_s: float, limit_s: float) -> list[Assignment]:
+    """The assignments that have taken longer than the limit."""
+    return [assignment for assignment in assignments if now_s - assignment.started_s > limit_s]
 
 
-def is_futile(crews: int, idle_s: float) -> bool:
-    """Whether to give up after so many crews that died, and so many seconds, without a single outcome.
+class FailureStreak:
+    """Counts pool failures since the last result, to abort a run that makes no progress.
 
-    Ten crews and a minute: under a kill every 0.3 s, with images that take as long, an outcome comes every few crews;
-    a machine on which no process can live is told from one that is only harassed.
+    The limit is ten failures and a minute: under a kill every 0.3 s, with images that take as long, a result arrives
+    every few pools; this tells a machine on which no process can live from one that is only disturbed.
     """
-    return crews >= 10 and idle_s >= 60  # noqa: PLR2004 - explained above
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._since_s = 0.0
+
+    def progress(self) -> None:
+        """A result has arrived."""
+        self._failures = 0
+
+    def failure(self, now_s: float) -> None:
+        """A pool has failed; raises CannotGoOn when there have been too many in a row."""
+        if not self._failures:
+            self._since_s = now_s
+        self._failures += 1
+        if self._failures >= _MIN_FUTILE_FAILURES and now_s - self._since_s >= _MIN_FUTILE_S:
+            raise CannotGoOn(
+                f"{self._failures} sets of transform processes died one after another before doing anything"
+            )

@@ -1,7 +1,7 @@
-"""What a file is, told by its first bytes and never by its name. Pure.
+"""Identify a file by its first bytes, never by its name. Pure.
 
-Two questions are answered: which image format this is (or what else it looks like, in words for a person), and whether
-a file of a known format ends before it should. Magic numbers are those of the formats' own specifications.
+Answers which image format it is (or what else it looks like, in words for the user), and whether a file of a known
+format ends before it should. Magic numbers are those of the formats' own specifications.
 """
 
 import re
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from downloader.model.failures import FailureKind
 
 FORMATS = ("jpeg", "png", "gif", "webp", "avif", "bmp", "tiff")
-"""The formats that are read. No others: Pillow would run Ghostscript for EPS, and rare parsers are where holes are."""
+"""The formats that are read. No others: Pillow would run Ghostscript for EPS, and rare parsers are the least secure."""
 
 _HEAD_BYTES = 1024
-"""How far text is looked at; as the WHATWG "MIME Sniffing" standard reads (1,445 bytes), rounded down."""
+"""How much of a text is examined: what the WHATWG "MIME Sniffing" standard reads (1,445 bytes), rounded down."""
 
 
 @dataclass(frozen=True, slots=True)
-class PreviousResult:
-    """A format that is read; one of `FORMATS`, or `heif` where its plugin is installed."""
+class Recognized:
+    """A format that can be read: one of `FORMATS`, or `heif` if its plugin is installed."""
 
     format: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Something that is not read: `label` says what it looks like ("an HTML page"), `advice` what to do about it."""
+class Rejected:
+    """Data that cannot be read: `label` says what it looks like ("an HTML page"), `advice` what to do about it."""
 
     kind: FailureKind
     label: str
@@ -93,15 +93,15 @@ _OTHER = (
     (b"SQLite format 3\x00", "an SQLite database"),
 )
 
-_MAGIC: tuple[tuple[bytes, PreviousResult | Refused], ...] = (
-    *((magic, PreviousResult(name)) for magic, name in _KNOWN),
-    *((magic, Refused(FailureKind.UNSUPPORTED_FORMAT, label, _CONVERT)) for magic, label in _UNSUPPORTED),
-    *((magic, Refused(FailureKind.NOT_AN_IMAGE, label)) for magic, label in _OTHER),
+_MAGIC: tuple[tuple[bytes, Recognized | Rejected], ...] = (
+    *((magic, Recognized(name)) for magic, name in _KNOWN),
+    *((magic, Rejected(FailureKind.UNSUPPORTED_FORMAT, label, _CONVERT)) for magic, label in _UNSUPPORTED),
+    *((magic, Rejected(FailureKind.NOT_AN_IMAGE, label)) for magic, label in _OTHER),
 )
 
 _TIFF_MAGIC = frozenset((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"))
 _BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
-"""Sizes of the known BMP headers; with two letters of magic alone, text would pass."""
+"""Sizes of the known BMP headers; the two letters of magic alone would match text."""
 
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _HTML = re.compile(
@@ -112,14 +112,14 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
 _PNM = re.compile(rb"P[1-7][\s#]")
 
 
-def identify(data: bytes) -> PreviousResult | Refused:
-    """What these bytes are."""
+def identify(data: bytes) -> Recognized | Rejected:
+    """Identify these bytes."""
     by_magic = next((what for magic, what in _MAGIC if data.startswith(magic)), None)
     return by_magic or _container(data) or _loose(data) or _text_or_nothing(data)
 
 
-def _container(data: bytes) -> PreviousResult | Refused | None:
-    """Formats whose first bytes only name the container."""
+def _container(data: bytes) -> Recognized | Rejected | None:
+    """Identify formats whose first bytes only name the container."""
     if data[:4] == b"RIFF":
         return _riff(data)
     if data[4:8] == b"ftyp":
@@ -129,76 +129,76 @@ def _container(data: bytes) -> PreviousResult | Refused | None:
     return None
 
 
-def _loose(data: bytes) -> PreviousResult | Refused | None:
-    """Formats that need more than a fixed first few bytes to be told."""
+def _loose(data: bytes) -> Recognized | Rejected | None:
+    """Identify formats that have no fixed magic number."""
     if data[:2] == b"BM" and _u32(data, 14) in _BMP_HEADERS:
-        return PreviousResult("bmp")
-    if data[1:4] == b"PNG":  # the rest of the signature is there to catch exactly this (PNG 3rd edition, 5.2)
-        return Refused(
+        return Recognized("bmp")
+    if data[1:4] == b"PNG":  # the rest of the signature exists to detect this (PNG 3rd edition, 5.2)
+        return Rejected(
             FailureKind.CORRUPT_IMAGE, "a PNG image that was changed on its way as if it were text", "fetch it again"
         )
     if _PNM.match(data):
-        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a PNM image", _CONVERT)
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a PNM image", _CONVERT)
     return None
 
 
-def _riff(data: bytes) -> PreviousResult | Refused:
+def _riff(data: bytes) -> Recognized | Rejected:
     """RIFF containers: WebP, or sound and video."""
     kind = data[8:12]
     if kind == b"WEBP":
-        return PreviousResult("webp")
+        return Recognized("webp")
     labels = {b"AVI ": "an AVI video", b"WAVE": "a WAV sound file"}
-    return Refused(FailureKind.NOT_AN_IMAGE, labels.get(kind, "a RIFF file that holds no image"))
+    return Rejected(FailureKind.NOT_AN_IMAGE, labels.get(kind, "a RIFF file that holds no image"))
 
 
-def _iso_media(data: bytes) -> PreviousResult | Refused:
+def _iso_media(data: bytes) -> Recognized | Rejected:
     """ISO base media files (ISO/IEC 14496-12): a major brand, then compatible ones in the same box."""
     end = min(_u32(data, 0, big=True), _HEAD_BYTES)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
     if brands[0] in {b"avif", b"avis"}:
-        return PreviousResult("avif")
+        return Recognized("avif")
     if brands[0] in {b"mif1", b"msf1", *_HEIF_BRANDS}:
         return (
-            PreviousResult("avif")
+            Recognized("avif")
             if {b"avif", b"avis"} & set(brands) and brands[0] not in _HEIF_BRANDS
-            else PreviousResult("heif")
+            else Recognized("heif")
         )
     if brands[0] == b"crx ":
-        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
     if brands[0] in {b"jxl ", b"jp2 ", b"jpx "}:
-        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a JPEG XL or JPEG 2000 image", _CONVERT)
-    return Refused(FailureKind.NOT_AN_IMAGE, "a video")
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a JPEG XL or JPEG 2000 image", _CONVERT)
+    return Rejected(FailureKind.NOT_AN_IMAGE, "a video")
 
 
-def _tiff(data: bytes) -> PreviousResult | Refused:
+def _tiff(data: bytes) -> Recognized | Rejected:
     """TIFF, or the camera raw formats that borrow its header."""
     if data[8:10] == b"CR":
-        return Refused(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
-    return PreviousResult("tiff")
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a camera raw file", _CONVERT)
+    return Recognized("tiff")
 
 
-def _text_or_nothing(data: bytes) -> Refused:
-    """The best name for what no magic number tells."""
+def _text_or_nothing(data: bytes) -> Rejected:
+    """The best description of data without a magic number."""
     head = data[:_HEAD_BYTES]
     if not head.strip(b"\x00"):
-        return Refused(FailureKind.NOT_AN_IMAGE, "a run of zero bytes" if data else "an empty file")
+        return Rejected(FailureKind.NOT_AN_IMAGE, "a run of zero bytes" if data else "an empty file")
     text = head.replace(b"\x00", b"").removeprefix(b"\xef\xbb\xbf").lstrip()  # UTF-16 pages: without their zero bytes
     html, svg = _HTML.search(text), _SVG.search(text)
     if svg and (html is None or svg.start() < html.start()):
-        return Refused(FailureKind.UNSUPPORTED_FORMAT, "an SVG drawing", "render it to PNG first")
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "an SVG drawing", "render it to PNG first")
     if html:
-        return Refused(FailureKind.NOT_AN_IMAGE, "an HTML page", "look at what the URL shows in a browser")
+        return Rejected(FailureKind.NOT_AN_IMAGE, "an HTML page", "look at what the URL shows in a browser")
     label = {b"<": "an XML document", b"{": "a JSON document", b"[": "a JSON document"}.get(text[:1])
     if label is None:
         label = "data of no known image format" if _CONTROL.search(head) else "a text file"
-    return Refused(FailureKind.NOT_AN_IMAGE, label)
+    return Rejected(FailureKind.NOT_AN_IMAGE, label)
 
 
 def ends_early(name: str, data: bytes) -> bool:
     """Whether a file of the format `name` stops before its own structure says it should.
 
-    Asked only once decoding has failed, to tell a file that was cut (fetch it again) from one that is damaged. TIFF
-    keeps its directory anywhere, so nothing can be said there.
+    Used only once decoding has failed, to distinguish a truncated file (fetch it again) from a damaged one. TIFF may
+    store its directory anywhere, so it cannot be told there.
     """
     ends = _ENDS.get(name)
     return ends is not None and not ends(data)
@@ -221,7 +221,7 @@ def _png_has_end(data: bytes) -> bool:
 
 
 def _iso_boxes_fit(data: bytes) -> bool:
-    """The top-level boxes end within the file; size 0 means to its end, 1 a 64-bit size after the type."""
+    """The top-level boxes end within the file; size 0 means until its end, 1 that a 64-bit size follows the type."""
     at = 0
     while at + 8 <= len(data):
         size = _u32(data, at, big=True)
@@ -229,7 +229,7 @@ def _iso_boxes_fit(data: bytes) -> bool:
             return True
         if size == 1 and at + 16 <= len(data):
             size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size < 8:  # noqa: PLR2004 - smaller than its own header: damaged, not cut
+        if size < 8:  # noqa: PLR2004 - smaller than its own header: damaged, not truncated
             return True
         at += size
     return at == len(data)
@@ -252,13 +252,13 @@ _ENDS: dict[str, Callable[[bytes], bool]] = {
 
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers; the three left out are tables (ITU-T T.81 table B.1)."""
+"""Start-of-frame markers; the three exceptions are tables (ITU-T T.81 table B.1)."""
 
 _RARE_JPEG = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical lossless"}
 
 
 def jpeg_process(data: bytes) -> str | None:
-    """The rare JPEG process that libjpeg-turbo does not decode here, in words; None for the usual ones."""
+    """The name of a rare JPEG process that libjpeg-turbo does not decode here; None for the usual ones."""
     at = _jpeg_frame(data)
     if at is None:
         return None
@@ -267,9 +267,9 @@ def jpeg_process(data: bytes) -> str | None:
 
 
 def _jpeg_frame(data: bytes) -> int | None:
-    """Where the start of frame is: walks the markers, each with its length."""
+    """The offset of the start of frame, found by walking the markers, each with its length."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins with it
+    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker starts with it
         if data[at + 1] in _JPEG_FRAMES:
             return at
         fill = data[at + 1] == 0xFF  # noqa: PLR2004 - a fill byte
@@ -279,14 +279,14 @@ def _jpeg_frame(data: bytes) -> int | None:
 
 _ISPE = re.compile(rb"ispe\x00{4}(.{8})", re.DOTALL)
 _META_BYTES = 65_536
-"""How far into a file its description is looked for; it is a few hundred bytes, before the pixels."""
+"""How far into a file its description is searched for; it has a few hundred bytes, before the pixels."""
 
 
 def sides(name: str, data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels as the file declares them; None where it cannot be told, and for other formats.
+    """Width and height in pixels as the file declares them; None if they are not found, and for other formats.
 
-    For what has to be known without a decoder: libwebp takes the memory for all pixels when it opens a file, and to
-    libavif an image beyond its own limit is a broken one.
+    For formats whose size must be known before the decoder is called: libwebp allocates all pixels when it opens a
+    file, and libavif reports an image beyond its own limit as broken.
     """
     width = height = 0
     if name == "jpeg" and (at := _jpeg_frame(data)) is not None:

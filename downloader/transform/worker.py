@@ -1,15 +1,14 @@
-"""What runs inside a transform process: take a file from the queue, make images of it, say what happened.
+"""What runs inside a transform process: take a task from the queue, make images of its file, return a result.
 
-A worker never raises: an exception that cannot be unpickled would break the whole pool, so everything comes back as a
-fact. Light to import, and Pillow only comes with the first image, because the parent imports this module too; the fork
-server has loaded both, once for all workers.
+A worker never raises: an exception that cannot be unpickled would break the whole pool, so every outcome is returned as
+a value. Light to import, because the parent imports this module too: Pillow is loaded with the first image, or by the
+fork server once for all workers.
 """
 
 import errno
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from ctypes import Structure, c_double, c_longlong
@@ -22,98 +21,86 @@ from types import FrameType
 from typing import Any
 
 from downloader.config.settings import TransformOptions
-from downloader.handoff import Channel, take
+from downloader.handoff import Channel, TransformTask, take
 from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import ORIGINAL, Failed, Fetched, Rendition, Skipped, Transformed
-from downloader.model.spans import Phase, Span
-from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted, plain
+from downloader.model.items import ORIGINAL, Fetched, FileSpan, Rendition, Transformed
+from downloader.model.spans import Phase, Spans
+from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
+from downloader.transform.processes import silence_stderr
+from downloader.transform.recorder import SpanRecorder
+from downloader.transform.results import DiskFull, WorkerResult, failed, lane_of, skipped, timed_out
 
 BATCH_ITEMS = 8
-"""Items a worker does before it hands their facts back."""
+"""Items a worker processes before it returns their results."""
 BATCH_S = 0.2
-"""Seconds after which it hands back what it has."""
-PATIENCE_S = 1.0
+"""Seconds after which it returns what it has."""
+BATCH_WAIT_S = 1.0
 """Seconds it waits for the first item of a batch."""
 
 FATAL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-"""Errors of the output place, not of one item: disk full, quota, read-only, broken device."""
-
+"""Errors of the staging folder rather than of one item: disk full, quota, read-only, broken device."""
 
 _EXTENSIONS = {"jpeg": "jpg", "heif": "heic"}
-"""Of source formats, where it is not the name of the format."""
+"""File name extensions of source formats, where they differ from the format's name."""
 
 
 class Slot(Structure):
-    """One worker's line in shared memory; it outlives a SIGKILL, so the parent can see who had what in hand."""
+    """A worker's line in shared memory. It survives a SIGKILL, so the parent can see which item was being worked on."""
 
     _fields_ = (("pid", c_longlong), ("item_id", c_longlong), ("started_s", c_double))
 
 
+class SoftTimeout(BaseException):
+    """The soft alarm. Not an Exception, so that no handler for broken images catches it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoRoom:
-    """The output place cannot be written; no item is to blame and the run cannot go on."""
+class WorkerConfig:
+    """What every worker of a run is given. With `keep_originals` the source's bytes are one more rendition."""
 
-    reason: str
-
-
-Answer = Transformed | Failed | Skipped | NoRoom
-
-
-class OutOfTime(BaseException):
-    """The soft alarm: not an Exception, so that no handler for broken images takes it for one."""
+    settings: TransformOptions
+    staging: str
+    keep_originals: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class _Bench:
-    """What this process works with; set once by `begin`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """What this process works with."""
 
     channel: Channel
     slot: Any
-    settings: TransformOptions
-    staging: str
-    keep_originals: bool
+    config: WorkerConfig
 
 
-_bench: _Bench | None = None
+_context: WorkerContext | None = None
 
 
-def begin(
+def initialize(
     channel: Channel,
     slots: Any,  # noqa: ANN401 - ctypes array
-    taken: "Synchronized[int]",
-    settings: TransformOptions,
-    staging: str,
-    keep_originals: bool,
+    slots_taken: "Synchronized[int]",
+    config: WorkerConfig,
 ) -> None:
-    """Set this process up: its slot, its limits, its signals, and its end when the parent is gone."""
-    global _bench  # noqa: PLW0603 - a pool initializer can leave its result nowhere else
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGALRM, _alarm)
-    silence()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit_memory(settings.worker_memory)
-    with taken.get_lock():  # held for a moment only; if its holder is killed, the crew is replaced as a whole
-        index = taken.value
-        taken.value += 1
+    """Set this process up: its slot, its memory limit, its signals, and its end when the parent is gone."""
+    global _context  # noqa: PLW0603 - a pool initializer can leave its result nowhere else
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone handles Ctrl-C
+    signal.signal(signal.SIGALRM, _raise_timeout)
+    silence_stderr()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _limit_memory(config.settings.worker_memory)
+    with slots_taken.get_lock():  # held only briefly; if its holder is killed, the whole pool is replaced
+        index = slots_taken.value
+        slots_taken.value += 1
     slot = slots[index]
     slot.pid = os.getpid()
-    _bench = _Bench(channel=channel, slot=slot, settings=settings, staging=staging, keep_originals=keep_originals)
+    _context = WorkerContext(channel=channel, slot=slot, config=config)
 
 
-def silence() -> None:
-    """Write nothing to the terminal from now on: what goes wrong is told as a fact, or by the end of the process.
-
-    Else the loop of the pool would write a traceback, when the parent gives the pool up; and in a fork server so would
-    a child that is forked for such a pool, and finds its semaphores gone before it comes to `begin`.
-    """
-    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+def _raise_timeout(_signal: int, _frame: FrameType | None) -> None:
+    raise SoftTimeout
 
 
-def _alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise OutOfTime
-
-
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -131,107 +118,119 @@ def _limit_memory(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _current_context() -> WorkerContext:
+    assert _context is not None, "initialize() sets it before any task"
+    return _context
+
+
 def ready() -> int:
-    """A first task: says that this process is up."""
+    """A first task: returns once this process is up."""
     return os.getpid()
 
 
-def consume() -> list[Answer]:
-    """Take a short batch from the queue and return its facts, as soon as the queue is empty or the batch is full."""
-    channel = _the_bench().channel
-    answers: list[Answer] = []
-    fetched = take(channel, PATIENCE_S)
-    started = time.monotonic()
-    while fetched is not None:
-        answers.append(transform(fetched))
-        if len(answers) == BATCH_ITEMS or time.monotonic() - started > BATCH_S:
+def consume() -> list[WorkerResult]:
+    """Process a short batch from the queue; returns when the batch is full or the queue is empty."""
+    channel = _current_context().channel
+    results: list[WorkerResult] = []
+    task = take(channel, BATCH_WAIT_S)
+    started_s = time.monotonic()
+    while task is not None:
+        results.append(transform(task))
+        if len(results) == BATCH_ITEMS or time.monotonic() - started_s > BATCH_S:
             break
-        fetched = take(channel, 0)
-    return answers
+        task = take(channel, 0)
+    return results
 
 
-def transform(fetched: Fetched) -> Answer:
+def transform(task: TransformTask) -> WorkerResult:
     """Make the images of one file. Never raises."""
-    bench = _the_bench()
-    slot = bench.slot
+    context = _current_context()
+    slot = context.slot
     slot.started_s = time.monotonic()
-    slot.item_id = fetched.item.id
+    slot.item_id = task.fetched.item.id
+    recorder = SpanRecorder(lane_of(slot.pid))
+    recorder.add(Phase.QUEUE, task.queued_s, slot.started_s)
+    limit_s = context.config.settings.item_timeout
     try:
-        signal.setitimer(signal.ITIMER_REAL, bench.settings.item_timeout)
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
         try:
-            return _transform(fetched, bench)
+            return _transform(task, context.config, recorder)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    except OutOfTime:
-        return timed_out(fetched, bench.settings.item_timeout)
+    except SoftTimeout:
+        return timed_out(task, limit_s, recorder.spans())
     finally:
         slot.item_id = 0
 
 
-def _the_bench() -> _Bench:
-    assert _bench is not None, "begin() sets it before any task"
-    return _bench
-
-
-def timed_out(fetched: Fetched, limit_s: float) -> Failed:
-    """The fact that an image took too long."""
-    return failed(
-        fetched,
-        FailureKind.TRANSFORM_TIMEOUT,
-        f"took longer than {limit_s:g} s to transform; --item-timeout allows more",
-    )
-
-
-def failed(fetched: Fetched, kind: FailureKind, message: str, stage: Stage = Stage.TRANSFORM) -> Failed:
-    """The fact that no image came of a file."""
-    return Failed(item=fetched.item, stage=stage, kind=kind, message=message, attempts=fetched.attempts)
-
-
-def _transform(fetched: Fetched, bench: _Bench) -> Answer:
-    from downloader.transform.image import render  # noqa: PLC0415 - see above
+def _transform(task: TransformTask, config: WorkerConfig, recorder: SpanRecorder) -> WorkerResult:
+    """Read, render and write. Every failure becomes a fact with the spans recorded until then."""
+    from downloader.transform.image import render  # noqa: PLC0415 - see the module's docstring
 
     try:
-        data = Path(fetched.path).read_bytes()
-    except MemoryError:
-        return failed(fetched, FailureKind.OUT_OF_MEMORY, "the file is larger than --worker-memory allows")
-    except OSError as problem:
-        kind = FailureKind.PERMISSION if isinstance(problem, PermissionError) else FailureKind.NOT_FOUND
-        return failed(fetched, kind, f"cannot be read: {problem.strerror}")
-    try:
-        picture = render(data, bench.settings)
-    except Unusable as problem:
-        return failed(fetched, problem.kind, problem.message)
-    except Unwanted as problem:
-        return Skipped(item=fetched.item, stage=Stage.TRANSFORM, reason=problem.reason, message=problem.message)
-    except Exception as problem:  # noqa: BLE001 - a defect of ours costs one item and is named, not the run
+        with recorder.phase(Phase.DECODE):
+            data = _read(task.fetched, keep_truncated=config.settings.truncated == "keep")
+        picture = render(data, config.settings, recorder)
+        with recorder.phase(Phase.ENCODE):
+            renditions = _write_all(task, picture, data, config)
+            digest = task.fetched.sha256 or sha256(data).hexdigest()
+    except ImageError as problem:
+        return failed(task, problem.kind, problem.message, recorder.spans())
+    except ImageSkipped as problem:
+        return skipped(task, problem.reason, problem.message, recorder.spans())
+    except OSError as problem:  # from `_write_all`: the others raise ImageError instead
+        return _write_failed(task, problem, config.staging, recorder.spans())
+    except Exception as problem:  # noqa: BLE001 - a defect of ours costs one item and is reported, not the run
         message = f"a defect in downloader, please report it: {type(problem).__name__}: {plain(problem)}"
-        return failed(fetched, FailureKind.INTERNAL, message)
-    started = time.perf_counter()
-    images = (*picture.renditions, _original(picture, data)) if bench.keep_originals else picture.renditions
-    try:
-        renditions = tuple(_write(fetched, image, bench.staging) for image in images)
-    except OSError as problem:
-        if problem.errno in FATAL_ERRNOS:
-            return NoRoom(reason=f"{bench.staging}: {problem.strerror}")
-        return failed(fetched, FailureKind.WRITE, f"the result cannot be written: {problem.strerror}", Stage.OUTPUT)
+        return failed(task, FailureKind.INTERNAL, message, recorder.spans())
     return Transformed(
-        item=fetched.item,
+        item=task.fetched.item,
         renditions=renditions,
         width=picture.width,
         height=picture.height,
-        sha256=fetched.sha256 or sha256(data).hexdigest(),
+        sha256=digest,
         warnings=picture.warnings,
-        spans=_spans({**picture.timings_s, "encode": picture.timings_s["encode"] + time.perf_counter() - started}),
+        spans=recorder.spans(),
     )
 
 
-def _spans(seconds: dict[str, float]) -> tuple[Span, ...]:
-    end_s = time.monotonic()
-    return tuple(Span(Phase(name), end_s - value, end_s, f"transform-{os.getpid()}") for name, value in seconds.items())
+def _read(fetched: Fetched, *, keep_truncated: bool) -> bytes:
+    """The bytes of an item: a whole file, or the part of a file that its location names."""
+    try:
+        if isinstance(fetched.item.what, FileSpan) and not fetched.staged:
+            return _read_part(fetched, keep_truncated=keep_truncated)
+        return Path(fetched.path).read_bytes()
+    except MemoryError as error:
+        message = "the file is larger than --worker-memory allows"
+        raise ImageError(FailureKind.OUT_OF_MEMORY, message) from error
+    except OSError as error:
+        kind = FailureKind.PERMISSION if isinstance(error, PermissionError) else FailureKind.NOT_FOUND
+        raise ImageError(kind, f"cannot be read: {error.strerror}") from error
+
+
+def _read_part(fetched: Fetched, *, keep_truncated: bool) -> bytes:
+    """The `bytes` bytes from `offset`; with `keep_truncated`, as many of them as the file has."""
+    end = fetched.offset + fetched.bytes
+    with Path(fetched.path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(fetched.offset)
+        data = file.read(max(min(end, size) - fetched.offset, 0))  # no memory is taken for a length that is made up
+    if len(data) < fetched.bytes and not (data and keep_truncated):
+        raise ImageError(
+            FailureKind.TRUNCATED_IMAGE,
+            f"{fetched.path} ends at byte {size}, before the end of this image at byte {end}: replace it, "
+            "or take what is there with --truncated keep",
+        )
+    return data
+
+
+def _write_all(task: TransformTask, picture: Picture, data: bytes, config: WorkerConfig) -> tuple[Rendition, ...]:
+    images = (*picture.renditions, _original(picture, data)) if config.keep_originals else picture.renditions
+    return tuple(_write(task.fetched, image, config.staging) for image in images)
 
 
 def _original(picture: Picture, data: bytes) -> Encoded:
-    """The bytes as they came, under the extension of what they are."""
+    """The source's own bytes, with the extension of what they are."""
     return Encoded(
         variant=ORIGINAL,
         extension=_EXTENSIONS.get(picture.format, picture.format),
@@ -255,3 +254,9 @@ def _write(fetched: Fetched, image: Encoded, staging: str) -> Rendition:
         bytes=len(image.data),
         sha256=sha256(image.data).hexdigest(),
     )
+
+
+def _write_failed(task: TransformTask, error: OSError, staging: str, spans: Spans) -> WorkerResult:
+    if error.errno in FATAL_ERRNOS:
+        return DiskFull(reason=f"{staging}: {error.strerror}")
+    return failed(task, FailureKind.WRITE, f"the result cannot be written: {error.strerror}", spans, Stage.OUTPUT)

@@ -1,4 +1,4 @@
-"""Images made for the tests, and a short way to render and look at the result."""
+"""Images made for the tests, and short helpers to render and inspect the result."""
 
 from array import array
 from io import BytesIO
@@ -22,7 +22,7 @@ def corners(width: int = 80, height: int = 60, mode: str = "RGB") -> Image.Image
 
 
 def noise(width: int, height: int) -> Image.Image:
-    """An image that no codec makes small."""
+    """An image that no codec compresses well."""
     return Image.effect_noise((width, height), 80).convert("RGB")
 
 
@@ -39,7 +39,7 @@ def saved(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
     return out.getvalue()
 
 
-def made(data: bytes, resize: str | None = None, **settings: Any) -> Picture:
+def made(data: bytes, resize: str | None = None, /, **settings: Any) -> Picture:
     return render(data, TransformOptions(resize=parse_sizes(resize) if resize else (), **settings))
 
 

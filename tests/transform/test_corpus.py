@@ -1,6 +1,6 @@
-"""Real images, from a folder that `DOWNLOADER_CORPUS` names; the rest of the suite is complete without them.
+"""Real images, from the folder named by `DOWNLOADER_CORPUS`; the rest of the suite is complete without them.
 
-What each file should come to is told by another way through Pillow: a plain, full load.
+The expected result of each file comes from another way through Pillow: a plain, full load.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from PIL import Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
 
 from downloader.config.settings import Size, TransformOptions, parse_sizes
 from downloader.model.failures import FailureKind
-from downloader.transform import image as image_module
-from downloader.transform.image import Picture, Unusable, render
+from downloader.transform import geometry
+from downloader.transform.image import ImageError, Picture, render
 
 CORPUS = Path(os.environ.get("DOWNLOADER_CORPUS") or "no-corpus")
 
@@ -48,12 +48,12 @@ UNREADABLE = {
     FailureKind.CORRUPT_IMAGE,
     FailureKind.TRUNCATED_IMAGE,
 }
-"""What a file that Pillow does not open, or not load, may be called."""
+"""The kinds that fit a file which Pillow does not open or load."""
 Expected = tuple[int, int] | set[FailureKind]
 
 
 def predicted(path: Path) -> Expected:
-    """The upright size that a plain, full load gives; or the kinds one of which it must be."""
+    """The upright size that a plain, full load gives, or the failure kinds that are acceptable."""
     try:
         with Image.open(path, formats=READ) as image:
             if math.prod(image.size) > MAX_PIXELS:
@@ -69,7 +69,7 @@ def predicted(path: Path) -> Expected:
 def attempt(data: bytes, settings: TransformOptions) -> Picture | FailureKind:
     try:
         return render(data, settings)
-    except Unusable as refused:
+    except ImageError as refused:
         return refused.kind
 
 
@@ -89,7 +89,7 @@ def attempt(data: bytes, settings: TransformOptions) -> Picture | FailureKind:
 def test_every_file_has_the_outcome_of_a_plain_load(
     settings: TransformOptions, size: Callable[[tuple[int, int]], tuple[int, int]] | None
 ) -> None:
-    """Pitfall 20: what Pillow loads in full gives a picture of the right size, all else a refusal with its kind."""
+    """Files that Pillow loads in full give a picture of the right size; all others fail with a fitting kind."""
     wrong = []
     outcomes: Counter[str] = Counter()
     for path in FILES:
@@ -110,7 +110,7 @@ def test_every_file_has_the_outcome_of_a_plain_load(
 
 
 def tell(*facts: object) -> None:
-    """For whoever runs this with `-s`."""
+    """Printed when run with `-s`."""
     sys.stdout.write("\n" + " ".join(map(str, facts)) + "\n")
 
 
@@ -119,7 +119,7 @@ def hashes() -> dict[Path, str]:
 
 
 def memory_bytes(process: psutil.Popen) -> int:
-    """What a process and all below it hold at this moment (resident, shared pages counted in each)."""
+    """Memory of a process and all its descendants now (resident, shared pages counted in each)."""
     total = 0
     for each in [process, *process.children(recursive=True)]:
         try:
@@ -173,7 +173,7 @@ def psnr_db(one: Image.Image, other: Image.Image) -> float:
 
 @pytest.mark.parametrize("side", [128, 256, 512])
 def test_scaled_decode_looks_like_full_decode(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pitfall 28: against full decode with the same kernel never less than 38 dB, at 256 px a mean of at least 49.
+    """Against full decode with the same kernel never less than 38 dB, at 256 px a mean of at least 49.
 
     Only photographs for which a scaled decode is chosen count; for the others both are the same.
     """
@@ -185,7 +185,7 @@ def test_scaled_decode_looks_like_full_decode(side: int, monkeypatch: pytest.Mon
         if not isinstance(scaled, Picture) or scaled.format != "jpeg":
             continue
         with monkeypatch.context() as patch:
-            patch.setattr(image_module.geometry, "scaled_decode", lambda _: 1)
+            patch.setattr(geometry, "scaled_decode", lambda _: 1)
             full = render(data, settings)
         value = psnr_db(*(Image.open(BytesIO(picture.renditions[0].data)) for picture in (scaled, full)))
         if value < math.inf:

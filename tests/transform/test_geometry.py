@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from downloader.config.settings import Fit, Gravity, Size, parse_sizes, variant_names
 from downloader.transform import geometry
-from downloader.transform.geometry import Plan, Sides
+from downloader.transform.geometry import ResizePlan, Sides
 
 SIDE = st.integers(1, 20_000)
 SIDES = st.tuples(SIDE, SIDE)
@@ -29,7 +29,7 @@ SIZES = st.one_of(
 def test_no_side_is_ever_empty_and_the_kept_part_lies_within(
     source: Sides, size: Size, fit: Fit, enlarge: bool, gravity: Gravity
 ) -> None:
-    """Pitfall 16: every side is at least 1 px; what is kept lies in the source, where it is laid lies on the canvas."""
+    """Every side is at least 1 px; the kept part is within the source, and its place within the canvas."""
     plan = geometry.plan(source, size, fit=fit, enlarge=enlarge, gravity=gravity)
     assert min(*plan.scaled, *plan.kept_size, *plan.final) >= 1
     left, top, right, bottom = plan.region
@@ -51,7 +51,7 @@ def test_without_enlarge_nothing_is_scaled_up(source: Sides, size: Size, fit: Fi
 
 @given(SIDES, BOXES)
 def test_inside_touches_the_box_and_stays_in_it(source: Sides, size: Size) -> None:
-    """`inside`: within the box, the binding side exactly as asked, the other by one rounding of the same scale."""
+    """`inside`: within the box, the binding side exactly as requested, the other by one rounding of the same scale."""
     assert size.width is not None
     assert size.height is not None
     width, height = geometry.plan(source, size, enlarge=True).final
@@ -124,7 +124,7 @@ def test_a_percentage_scales_both_sides_in_every_fit(source: Sides, fit: Fit, pe
 
 @given(SIDES)
 def test_no_size_keeps_the_size(source: Sides) -> None:
-    """Without a wanted size the plan changes nothing."""
+    """Without a requested size the plan changes nothing."""
     plan = geometry.plan(source, None, fit="crop", enlarge=True)
     assert plan.final == plan.scaled == source
     assert plan.region == (0, 0, *source)
@@ -159,7 +159,7 @@ def test_no_size_keeps_the_size(source: Sides) -> None:
     ],
 )
 def test_sizes_that_people_ask_for(source: Sides, size: str, fit: Fit, enlarge: bool, final: Sides) -> None:
-    """Concrete cases of the fit rules, thin images (pitfall 16) and halves among them."""
+    """Concrete cases of the fit rules, thin images and halves among them."""
     assert geometry.plan(source, parse_sizes(size)[0], fit=fit, enlarge=enlarge).final == final
 
 
@@ -201,7 +201,7 @@ def _upright_place(x: float, y: float, stored: Sides, orientation: int) -> tuple
 def test_a_region_of_the_upright_image_is_found_in_the_stored_one(
     upright: Sides, orientation: int, data: st.DataObject
 ) -> None:
-    """Orientations 1 to 8 (pitfall 1): turning the stored region upright gives the region that was asked for."""
+    """Orientations 1 to 8: turning the stored region upright gives the requested region."""
     left, right = sorted((data.draw(st.integers(0, upright[0])), data.draw(st.integers(0, upright[0]))))
     top, bottom = sorted((data.draw(st.integers(0, upright[1])), data.draw(st.integers(0, upright[1]))))
     stored = geometry.turned(upright, orientation)
@@ -215,7 +215,7 @@ def test_a_region_of_the_upright_image_is_found_in_the_stored_one(
 
 @given(SIDES, st.lists(SIZES, min_size=1, max_size=3), st.sampled_from(FITS))
 def test_scaled_decode_leaves_the_margin_for_every_size(source: Sides, sizes: list[Size], fit: Fit) -> None:
-    """Scaled decode: at least 1.95 decoded pixels for each wanted one along both axes, and no smaller step would do."""
+    """Scaled decode: at least 1.95 decoded pixels for each output pixel, and no larger reduction would do."""
     plans = [geometry.plan(source, size, fit=fit) for size in sizes]
     reduction = geometry.scaled_decode(plans)
     wanted = max(max(plan.scale) for plan in plans)
@@ -231,21 +231,21 @@ def test_scaled_decode_leaves_the_margin_for_every_size(source: Sides, sizes: li
         ((4000, 2667), "256", "inside", 8),  # the rounding of the shorter side does not count
         ((3900, 3000), "256", "inside", 4),
         ((4000, 3000), "256", "crop", 4),  # the shorter side binds
-        ((4000, 3000), "256x", "inside", 8),  # pitfall 28: one side given
+        ((4000, 3000), "256x", "inside", 8),  # one side given
         ((4000, 3000), "256x1024", "stretch", 1),
         ((500, 400), "256", "inside", 1),
         ((4000, 3000), "50%", "inside", 1),
     ],
 )
 def test_scaled_decode_of_known_cases(source: Sides, size: str, fit: Fit, reduction: int) -> None:
-    """Pitfall 28 and the measured 4,000 px case: the reduction comes from the tight size."""
+    """One side given, and the measured 4,000 px case: the reduction comes from the tight size."""
     assert geometry.scaled_decode([geometry.plan(source, parse_sizes(size)[0], fit=fit)]) == reduction
 
 
 @given(SIDES, SIZES, st.sampled_from(FITS), st.booleans())
 def test_the_far_edge_of_the_region_is_exact(source: Sides, size: Size, fit: Fit, enlarge: bool) -> None:
     """A region that reaches the edge of the source ends exactly there: no float error beyond the last pixel."""
-    plan: Plan = geometry.plan(source, size, fit=fit, enlarge=enlarge)
+    plan: ResizePlan = geometry.plan(source, size, fit=fit, enlarge=enlarge)
     assume(plan.kept[2] == plan.scaled[0])
     assert plan.region[2] == source[0]
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageStat
 from downloader.config.settings import TransformOptions
 from downloader.model.failures import FailureKind, Warn
 from downloader.transform import encode
-from downloader.transform.image import Unusable
+from downloader.transform.image import ImageError
 from downloader.transform.metadata import Blocks
 
 COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (200, 200, 0))
@@ -23,7 +23,7 @@ def animation(name: str, **options: object) -> bytes:
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_the_first_frame_is_the_default(name: str) -> None:
-    """Pitfall 26: one frame unless told, and the loss is said."""
+    """One frame by default, with a warning."""
     picture = made(animation(name), "30")
     assert picture.warnings == (Warn.FRAMES_DROPPED,)
     image = shown(picture)
@@ -34,7 +34,7 @@ def test_the_first_frame_is_the_default(name: str) -> None:
 @pytest.mark.parametrize("output", ["same", "webp", "png", "avif"])
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_all_frames_keep_their_order_and_time(name: str, output: str) -> None:
-    """Pitfall 26: with `animated=all` every frame is resized, and is shown as long as before."""
+    """With `animated=all` every frame is resized, and is shown as long as before."""
     picture = made(animation(name), "30", animated="all", format=output)
     assert picture.warnings == ()
     image = shown(picture)
@@ -50,20 +50,20 @@ def test_all_frames_keep_their_order_and_time(name: str, output: str) -> None:
 @pytest.mark.parametrize("output", ["same", "webp", "png"])
 @pytest.mark.parametrize(("loop", "plays"), [(None, 1), (0, 0), (2, 3)])
 def test_loops_mean_the_same_in_every_format(output: str, loop: int | None, plays: int) -> None:
-    """Pitfall 26: GIF counts repeats, WebP and APNG count runs; 0 is for ever in all of them."""
+    """GIF counts repetitions, WebP and APNG count plays; 0 means for ever in all of them."""
     data = animation("GIF") if loop is None else animation("GIF", loop=loop)
     info = shown(made(data, animated="all", format=output)).info
     assert info.get("loop") == (loop if output == "same" else plays)
 
 
 def test_jpeg_cannot_move() -> None:
-    """`animated=all` into a format without animation: first frame, and the loss is said."""
+    """`animated=all` into a format without animation: the first frame, with a warning."""
     picture = made(animation("GIF"), animated="all", format="jpeg")
     assert picture.warnings == (Warn.FRAMES_DROPPED,)
 
 
 def test_frames_are_composed_before_they_are_resized() -> None:
-    """Pitfall 27: a frame that changes a corner only is resized as the whole picture it shows."""
+    """A frame that changes a corner only is resized as the whole picture it shows."""
     base = corners(64, 64)
     second = base.copy()
     second.paste((0, 0, 0), (0, 0, 8, 8))
@@ -75,7 +75,7 @@ def test_frames_are_composed_before_they_are_resized() -> None:
 
 
 def test_transparency_of_an_animation_survives() -> None:
-    """Pitfalls 11, 27: clear parts stay clear in every frame, into GIF too."""
+    """Clear parts stay clear in every frame, into GIF too."""
     frames = []
     for colour in COLOURS:
         frame = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
@@ -93,7 +93,7 @@ def test_transparency_of_an_animation_survives() -> None:
 
 @pytest.mark.parametrize("output", ["same", "webp", "png", "avif"])
 def test_what_moves_leaves_nothing_behind(output: str) -> None:
-    """Pitfall 27: where a shape was one frame before, the next frame is clear again, in every format."""
+    """Where a shape was one frame before, the next frame is clear again, in every format."""
     frames = []
     for left in (0, 20, 40):
         frame = Image.new("RGBA", (60, 20), (0, 0, 0, 0))
@@ -109,7 +109,7 @@ def test_what_moves_leaves_nothing_behind(output: str) -> None:
 
 @pytest.mark.parametrize("name", ["gif", "webp", "png", "avif"])
 def test_frames_of_different_modes_go_together(name: str) -> None:
-    """Frames that begin grey, go on in colour and end with alpha keep all; encoders take the mode of the first."""
+    """Frames in grey, then colour, then with alpha keep everything, though encoders use the mode of the first."""
     clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     clear.paste((0, 0, 255, 255), (0, 0, 10, 20))
     frames = [Image.new("L", (20, 20), 90), Image.new("RGB", (20, 20), (255, 0, 0)), clear]
@@ -124,7 +124,7 @@ def test_frames_of_different_modes_go_together(name: str) -> None:
 
 
 def test_padding_and_cropping_work_on_every_frame() -> None:
-    """Fits are the same for animations."""
+    """Fits work the same for animations."""
     for fit in ("pad", "crop", "stretch"):
         image = shown(made(animation("GIF"), "24x24", fit=fit, animated="all", format="webp"))
         assert (image.size, image.n_frames) == ((24, 24), 4)  # type: ignore[attr-defined]
@@ -138,18 +138,18 @@ def test_several_sizes_of_an_animation() -> None:
 
 
 def test_the_still_for_old_viewers_is_no_frame() -> None:
-    """An APNG may begin with a picture that is not part of the animation."""
+    """An APNG may start with a picture that is not part of the animation."""
     data = animation("PNG", default_image=True)
     assert shown(made(data, animated="all", format="webp")).n_frames == 3  # type: ignore[attr-defined]
     assert near(pixel(shown(made(data)).convert("RGB"), 30, 20), COLOURS[0])
 
 
 def test_a_cut_animation_keeps_the_frames_it_has() -> None:
-    """Pitfall 18 for animations: fails by default, keeps whole frames if told, with a warning."""
+    """A truncated animation fails by default; with `truncated=keep` it keeps whole frames, with a warning."""
     frames = [noise(64, 64) for _ in range(6)]
     data = saved(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=100)
     cut = data[: len(data) // 2]
-    with pytest.raises(Unusable) as refused:
+    with pytest.raises(ImageError) as refused:
         made(cut, animated="all")
     assert refused.value.kind is FailureKind.TRUNCATED_IMAGE
     picture = made(cut, animated="all", truncated="keep", format="webp")

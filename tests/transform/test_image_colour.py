@@ -1,4 +1,4 @@
-"""Modes and colours: what a file holds is what the output shows."""
+"""Modes and colours: the output looks as the file does."""
 
 import struct
 import zlib
@@ -55,7 +55,7 @@ def through_lcms(image: Image.Image, profile: bytes) -> Image.Image:
 
 @pytest.mark.parametrize("output", ["jpeg", "png", "webp", "avif"])
 def test_wide_gamut_becomes_srgb_and_the_profile_goes(output: str) -> None:
-    """Pitfall 4: colours are converted, then the profile is dropped; never dropped alone."""
+    """Colours are converted, then the profile is dropped; never dropped without conversion."""
     image = corners()
     picture = made(saved(image, "PNG", icc_profile=WIDE), format=output, quality=95)
     result = shown(picture)
@@ -69,7 +69,7 @@ def test_wide_gamut_becomes_srgb_and_the_profile_goes(output: str) -> None:
 
 @pytest.mark.parametrize("output", ["jpeg", "png", "webp", "avif"])
 def test_a_profile_that_is_kept_stays_with_its_pixels(output: str) -> None:
-    """Pitfalls 3, 4: `icc=keep` writes the profile in every format, and leaves the colours alone."""
+    """`icc=keep` writes the profile in every format, and leaves the colours alone."""
     image = corners()
     result = shown(made(saved(image, "PNG", icc_profile=WIDE), format=output, icc="keep", quality=95))
     assert result.info["icc_profile"] == WIDE
@@ -77,7 +77,7 @@ def test_a_profile_that_is_kept_stays_with_its_pixels(output: str) -> None:
 
 
 def test_alpha_goes_through_the_conversion_untouched() -> None:
-    """Pitfall 4 with alpha: colours change, alpha does not."""
+    """Colours are converted, alpha is not."""
     image = corners()
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     result = shown(made(saved(image, icc_profile=WIDE)))
@@ -86,7 +86,7 @@ def test_alpha_goes_through_the_conversion_untouched() -> None:
 
 
 def test_an_srgb_profile_changes_nothing() -> None:
-    """A profile that is sRGB, by what it does and not by its name, costs no pixel a level."""
+    """A profile that is sRGB in effect, whatever its name, changes no pixel."""
     image = corners()
     result = shown(made(saved(image, icc_profile=built_in("sRGB"))))
     assert ImageChops.difference(result, image).getbbox() is None
@@ -100,7 +100,7 @@ def test_an_srgb_profile_changes_nothing() -> None:
 )
 @pytest.mark.parametrize("icc", ["srgb", "keep"])
 def test_a_profile_that_does_not_fit_is_ignored_with_a_warning(profile: bytes, icc: str) -> None:
-    """Pitfall 5: broken, mismatched or huge profile: warn, take the colours as sRGB, carry on."""
+    """Broken, mismatched or huge profile: a warning, and colours are assumed to be sRGB."""
     image = corners()
     data = saved(image, "JPEG", icc_profile=profile, quality=95)  # PNG has a smaller limit of its own in Pillow
     picture = made(data, icc=icc, format="png")
@@ -111,14 +111,14 @@ def test_a_profile_that_does_not_fit_is_ignored_with_a_warning(profile: bytes, i
 
 
 def test_grey_with_an_rgb_profile_stays_grey() -> None:
-    """Pitfall 5: a grey JPEG with an RGB profile is common, and is no reason to warn."""
+    """A grey JPEG with an RGB profile is common, and is no reason to warn."""
     picture = made(saved(corners(mode="L"), "JPEG", icc_profile=WIDE))
     assert picture.warnings == ()
     assert shown(picture).mode == "L"
 
 
 def test_cmyk_becomes_rgb_that_looks_the_same() -> None:
-    """Pitfall 6: CMYK is converted for every format, with `icc=keep` too, and is not inverted."""
+    """CMYK is converted for every format, with `icc=keep` too, and is not inverted."""
     image = corners()
     for icc in ("srgb", "keep"):
         for output in ("jpeg", "png", "webp"):
@@ -128,7 +128,7 @@ def test_cmyk_becomes_rgb_that_looks_the_same() -> None:
 
 
 def test_a_cmyk_profile_that_is_none_falls_back_to_plain_conversion() -> None:
-    """Pitfalls 5, 6: CMYK with an RGB profile is converted without it, and says so."""
+    """CMYK with an RGB profile is converted without it, and says so."""
     picture = made(saved(corners().convert("CMYK"), "JPEG", quality=95, icc_profile=WIDE))
     assert picture.warnings == (Warn.ICC_IGNORED,)
     assert near(pixel(shown(picture), 20, 15), (220, 30, 30), 14)
@@ -136,13 +136,13 @@ def test_a_cmyk_profile_that_is_none_falls_back_to_plain_conversion() -> None:
 
 @pytest.mark.parametrize("output", ["jpeg", "png", "webp", "avif"])
 def test_sixteen_bit_grey_is_scaled_not_clipped(output: str) -> None:
-    """Pitfall 7: 40,000 of 65,535 is a light grey, not white."""
+    """40,000 of 65,535 is a light grey, not white."""
     image = Image.new("I;16", (40, 30), 40_000)
     assert near(pixel(shown(made(saved(image), format=output)).convert("L"), 20, 15), (156,), 2)
 
 
 def test_sixteen_bit_grey_keeps_its_levels() -> None:
-    """Pitfall 7: a ramp over all of 16 bits keeps all 256 levels."""
+    """A ramp over all of 16 bits keeps all 256 levels."""
     ramp = Image.new("I", (256, 1))
     ramp.putdata([v * 256 + 128 for v in range(256)])
     deep = ramp.convert("I;16")
@@ -151,7 +151,7 @@ def test_sixteen_bit_grey_keeps_its_levels() -> None:
 
 
 def _png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
-    """A PNG written by hand, for kinds that Pillow does not write."""
+    """A hand-made PNG, for kinds that Pillow does not write."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)), *more]
     chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     body = (struct.pack(">I", len(v)) + n + v + struct.pack(">I", zlib.crc32(n + v)) for n, v in chunks)
@@ -159,7 +159,7 @@ def _png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: t
 
 
 def test_sixteen_bit_colour_with_alpha_keeps_its_grey() -> None:
-    """Pitfalls 8, 14: a 16-bit RGBA mid-grey stays mid-grey; 16-bit grey with alpha stays grey with alpha."""
+    """A 16-bit RGBA mid-grey stays mid-grey; 16-bit grey with alpha stays grey with alpha."""
     rgba = shown(made(_png(2, 1, 16, 6, b"\x00" + struct.pack(">4H", 0x8000, 0x8000, 0x8000, 0xFFFF) * 2)))
     assert pixel(rgba, 0, 0) == (128, 128, 128, 255)
     grey = shown(made(_png(2, 1, 16, 4, b"\x00" + struct.pack(">2H", 0x8000, 0x4000) * 2)))
@@ -181,7 +181,7 @@ def test_sixteen_bit_colour_with_alpha_keeps_its_grey() -> None:
 def test_the_clear_colour_of_a_png_becomes_alpha(
     depth: int, colour: int, samples: bytes, clear: bytes, expected: list[tuple[int, ...]]
 ) -> None:
-    """Pitfall 11: one colour marked as clear (tRNS) becomes alpha at every depth, which Pillow alone gets wrong."""
+    """One colour marked as clear (tRNS) becomes alpha at every depth, which Pillow alone gets wrong."""
     result = shown(made(_png(2, 1, depth, colour, b"\x00" + samples, (b"tRNS", clear))))
     assert [pixel(result, x, 0) for x in range(2)] == expected
 
@@ -200,7 +200,7 @@ def test_the_clear_colour_of_a_png_becomes_alpha(
     ],
 )
 def test_deep_grey_tiffs_are_scaled(mode: str, samples: list[float], expected: list[int] | None) -> None:
-    """Pitfalls 7, 9: 32-bit and floating point grey is scaled by the smallest usual range that holds it."""
+    """32-bit and floating point grey is scaled by the smallest usual range that holds it."""
     image = Image.new(mode, (2, 1))
     image.putdata(samples)
     result = shown(made(saved(image, "TIFF")))
@@ -210,7 +210,7 @@ def test_deep_grey_tiffs_are_scaled(mode: str, samples: list[float], expected: l
 
 
 def test_palettes_and_single_bits_are_mixed_not_picked() -> None:
-    """Pitfall 10: resizing 1-bit and palette images gives in-between colours."""
+    """Resizing 1-bit and palette images gives in-between colours."""
     checks = Image.new("1", (32, 32))
     checks.putdata([(x // 3 + y // 3) % 2 for y in range(32) for x in range(32)])
     assert len(set(shown(made(saved(checks), "8")).tobytes())) > 2
@@ -219,7 +219,7 @@ def test_palettes_and_single_bits_are_mixed_not_picked() -> None:
 
 
 def test_transparency_of_a_palette_survives() -> None:
-    """Pitfall 11: a palette with one clear entry and one with alpha bytes keep alpha from 0 to 255."""
+    """A palette with one clear entry and one with alpha bytes keep alpha from 0 to 255."""
     image = corners(64, 64).quantize(4)
     for transparency in (0, bytes([0, 255, 128, 255])):
         result = shown(made(saved(image, transparency=transparency), "32"))
@@ -229,7 +229,7 @@ def test_transparency_of_a_palette_survives() -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_clear_pixels_do_not_bleed(mode: str) -> None:
-    """Pitfall 12: half opaque dark, half clear white; scaled down, nothing visible turns light."""
+    """Half opaque dark, half transparent white: scaled down, no visible pixel turns light."""
     image = Image.new(mode, (64, 64), (0,) * (len(mode) - 1) + (255,))
     image.paste((255,) * (len(mode) - 1) + (0,), (0, 0, 64, 29))
     result = shown(made(saved(image), "8"))
@@ -240,7 +240,7 @@ def test_clear_pixels_do_not_bleed(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
 def test_transparency_is_laid_on_the_background_for_jpeg(mode: str) -> None:
-    """Pitfall 13: the hidden colour of clear pixels never shows; the background does."""
+    """The hidden colour of clear pixels never shows; the background does."""
     if mode == "P":
         data = saved(Image.new("P", (20, 20), 0), transparency=0)
     elif mode == "PA":
@@ -253,17 +253,17 @@ def test_transparency_is_laid_on_the_background_for_jpeg(mode: str) -> None:
 
 
 def test_half_clear_pixels_mix_with_the_background() -> None:
-    """Pitfall 13: alpha 128 is half of each."""
+    """Alpha 128 is half of each."""
     data = saved(Image.new("RGBA", (20, 20), (255, 0, 0, 128)))
     assert near(pixel(shown(made(data, format="jpeg")), 10, 10), (255, 127, 127), 4)
 
 
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Where each pass of an interlaced PNG begins, and its steps (PNG 3rd edition, 8.1)."""
+"""Where each pass of an interlaced PNG starts, and its steps (PNG 3rd edition, 8.1)."""
 
 
 def test_an_interlaced_png_is_the_same_picture() -> None:
-    """Pitfall 35: seven passes over the pixels give what rows give, pixel for pixel, at odd sizes too."""
+    """An interlaced PNG has the same pixels as one stored in rows, at odd sizes too."""
     image = noise(37, 21)
     rows = b""
     for left, top, across, down in ADAM7:
@@ -277,7 +277,7 @@ def test_an_interlaced_png_is_the_same_picture() -> None:
 
 
 def test_the_first_page_of_a_tiff_is_taken() -> None:
-    """Pitfall 35: of several pages the first one is taken, and the loss is said."""
+    """Of several pages the first is used, with a warning."""
     first, second = corners(), Image.new("RGB", (80, 60), "black")
     picture = made(saved(first, "TIFF", save_all=True, append_images=[second]))
     assert picture.warnings == (Warn.FRAMES_DROPPED,)
@@ -285,7 +285,7 @@ def test_the_first_page_of_a_tiff_is_taken() -> None:
 
 
 def test_lab_tiffs_come_out_in_their_colours() -> None:
-    """Pitfall 15: Lab, which no output format holds, is converted to sRGB."""
+    """Lab, which no output format holds, is converted to sRGB."""
     image = corners()
     lab = ImageCms.profileToProfile(
         image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"

@@ -1,4 +1,4 @@
-"""HEIC: read with its plugin, and a helpful word without."""
+"""HEIC: read with its plugin, and a helpful message without."""
 
 import sys
 from io import BytesIO
@@ -8,22 +8,22 @@ from making import corners, made, near, noise, pixel, saved, shown
 from PIL import Image
 
 from downloader.model.failures import FailureKind, Warn
-from downloader.transform.image import Unusable
+from downloader.transform.image import ImageError
 
 HEAD = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
 
 
 def test_without_the_plugin_heic_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pitfall 33: HEIC is told by its bytes, and the message names the package that reads it."""
+    """HEIC is recognised by its bytes, and the message names the package that reads it."""
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what Python itself notes of a module that is not there
-    with pytest.raises(Unusable) as refused:
+    with pytest.raises(ImageError) as refused:
         made(HEAD)
     assert refused.value.kind is FailureKind.UNSUPPORTED_FORMAT
     assert "pip install pillow-heif" in refused.value.message
 
 
 class TestWithThePlugin:
-    """With `pillow-heif`, HEIC is a format like any other."""
+    """With `pillow-heif`, HEIC works like any other format."""
 
     @pytest.fixture(autouse=True)
     def _plugin(self) -> None:
@@ -31,7 +31,7 @@ class TestWithThePlugin:
 
     @pytest.mark.parametrize("output", ["same", "png", "webp", "avif"])
     def test_heic_is_read(self, output: str) -> None:
-        """Pitfall 33: every output format; `same` makes a JPEG."""
+        """Every output format; `same` makes a JPEG."""
         picture = made(saved(corners(160, 120), "HEIF"), "80", format=output)
         image = shown(picture)
         assert (image.size, image.format) == ((80, 60), "JPEG" if output == "same" else output.upper())
@@ -40,7 +40,7 @@ class TestWithThePlugin:
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_heic_comes_out_upright_once(self, orientation: int) -> None:
-        """Pitfall 22: HEIC turns itself while decoding; an EXIF tag beside that does not turn it again."""
+        """HEIC turns itself while decoding; an EXIF tag beside that does not turn it again."""
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = saved(corners(160, 120), "HEIF", exif=exif.tobytes())
@@ -51,7 +51,7 @@ class TestWithThePlugin:
             assert near(pixel(image, *at), pixel(upright.convert("RGB"), *at), 24)
 
     def test_alpha_survives(self) -> None:
-        """Pitfall 13: clear parts of a HEIC are laid on the background for JPEG, and stay clear in PNG."""
+        """Clear parts of a HEIC are laid on the background for JPEG, and stay clear in PNG."""
         image = corners(160, 120)
         image.putalpha(Image.new("L", image.size, 0))
         data = saved(image, "HEIF")
@@ -59,7 +59,7 @@ class TestWithThePlugin:
         assert pixel(shown(made(data, format="png")), 20, 20)[3] == 0
 
     def test_a_heic_of_several_pictures_is_no_animation(self) -> None:
-        """Pitfall 26: the primary picture is taken, and the loss is said."""
+        """The primary picture is used, with a warning."""
         data = saved(corners(80, 60), "HEIF", save_all=True, append_images=[noise(80, 60)])
         for animated in ("first", "all"):
             picture = made(data, animated=animated, format="webp")
@@ -68,14 +68,14 @@ class TestWithThePlugin:
 
     @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
     def test_a_cut_heic_is_truncated(self, share: float) -> None:
-        """Pitfall 18: as for every other format."""
+        """As for every other format."""
         data = saved(noise(120, 90), "HEIF")
-        with pytest.raises(Unusable) as refused:
+        with pytest.raises(ImageError) as refused:
             made(data[: int(len(data) * share)])
         assert refused.value.kind is FailureKind.TRUNCATED_IMAGE
 
     def test_too_many_pixels_are_refused(self) -> None:
-        """Section 4: `--max-pixels` is for HEIC too."""
-        with pytest.raises(Unusable) as refused:
+        """`--max-pixels` applies to HEIC too."""
+        with pytest.raises(ImageError) as refused:
             made(saved(corners(80, 60), "HEIF"), max_pixels=4799)
         assert refused.value.kind is FailureKind.IMAGE_TOO_LARGE

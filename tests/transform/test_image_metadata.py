@@ -1,4 +1,4 @@
-"""What goes into the output besides pixels: only what the policy names."""
+"""Metadata of outputs: exactly what the policy names."""
 
 import struct
 from io import BytesIO
@@ -41,7 +41,7 @@ def exif_of(picture: Picture) -> Image.Exif:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_none_leaves_nothing(output: str) -> None:
-    """Pitfall 3: with `none` no encoder takes anything over from the source."""
+    """With `none` no encoder copies anything from the source."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = photo(icc_profile=profile, comment=b"hello", xmp=XMP.format(more="").encode())
     picture = made(data, format=output, metadata="none")
@@ -58,7 +58,7 @@ def test_copyright_keeps_notice_and_author_only(name: str, output: str) -> None:
 
 @pytest.mark.parametrize("source", ["exif", "xmp", "iptc"])
 def test_copyright_is_found_where_it_stands(source: str) -> None:
-    """Rights come from EXIF, else from IPTC, else from XMP; what is not ASCII stays as it was, byte for byte."""
+    """Rights come from EXIF, else from IPTC, else from XMP; text that is not ASCII is kept byte for byte."""
     notice = "© Zoë"
     if source == "exif":
         exif = Image.Exif()
@@ -80,7 +80,7 @@ def test_copyright_is_found_where_it_stands(source: str) -> None:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_all_but_gps_has_no_place(output: str) -> None:
-    """Pitfall 24: no GPS directory and no maker note in any format, the rest of EXIF is there."""
+    """No GPS directory and no maker note in any format, the rest of EXIF is there."""
     xmp = XMP.format(more="<exif:GPSLatitude>48,8N</exif:GPSLatitude>").encode()
     picture = made(photo(xmp=xmp), format=output, metadata="all-but-gps")
     exif = exif_of(picture)
@@ -92,7 +92,7 @@ def test_all_but_gps_has_no_place(output: str) -> None:
 
 
 def test_all_but_gps_keeps_harmless_xmp() -> None:
-    """Pitfall 24: XMP that does not speak of GPS is kept, without its orientation."""
+    """XMP that does not mention GPS is kept, without its orientation."""
     info = shown(made(photo(xmp=XMP.format(more="").encode()), metadata="all-but-gps")).info
     assert b"Jane" in info["xmp"]
     assert b"Orientation" not in info["xmp"]
@@ -100,7 +100,7 @@ def test_all_but_gps_keeps_harmless_xmp() -> None:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_all_is_all_that_is_still_true(output: str) -> None:
-    """Pitfall 23: orientation is gone, the pixel sides are the output's, GPS and the rest stay."""
+    """Orientation is gone, the pixel sides are the output's, GPS and the rest stay."""
     picture = made(photo(xmp=XMP.format(more="").encode(), comment=b"hello"), "40", format=output, metadata="all")
     image = shown(picture)
     exif = image.getexif()
@@ -116,7 +116,7 @@ def test_all_is_all_that_is_still_true(output: str) -> None:
 
 
 def test_every_size_has_its_own_sides_in_exif() -> None:
-    """Pitfall 23: with several sizes each output names its own."""
+    """With several sizes, each output has its own in EXIF."""
     picture = made(photo(), "40 20", metadata="all")
     sides = [shown(picture, index).getexif().get_ifd(EXIF_IFD) for index in range(2)]
     assert [(side[PIXEL_X], side[PIXEL_Y]) for side in sides] == [(30, 40), (15, 20)]
@@ -124,7 +124,7 @@ def test_every_size_has_its_own_sides_in_exif() -> None:
 
 @pytest.mark.parametrize("policy", ["copyright", "all-but-gps", "all"])
 def test_the_embedded_thumbnail_does_not_leak(policy: str) -> None:
-    """Pitfall 23: the thumbnail of the source shows what a crop removed, so no output carries it."""
+    """The thumbnail of the source shows what a crop removed, so no output carries it."""
     thumbnail = saved(noise(32, 32), "JPEG")
     second = 8 + 2 + 12 + 4  # where the directory of the thumbnail begins
     block = struct.pack("<4sI", b"II*\x00", 8)
@@ -140,7 +140,7 @@ def test_the_embedded_thumbnail_does_not_leak(policy: str) -> None:
 
 
 def test_damaged_rights_are_no_reason_to_fail() -> None:
-    """Metadata of strangers: broken IPTC, XMP and tags of odd types count as absent."""
+    """Untrusted metadata: broken IPTC, XMP and tags of odd types count as absent."""
     exif = Image.Exif()
     exif[COPYRIGHT] = 7
     xmp = b"<dc:rights><rdf:li" + b"\xff\xfe" * 40
@@ -167,7 +167,7 @@ def test_metadata_too_long_for_a_segment_is_left_out() -> None:
 @pytest.mark.parametrize("block", ["exif", "xmp"])
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_the_longest_metadata_that_is_kept_fits_every_format(output: str, block: str) -> None:
-    """A block just below the limit goes into each format whole and without a warning; just above, it is said."""
+    """A block just below the limit goes into each format whole, without a warning; one just above does not."""
     for length, warnings in ((64_500, ()), (65_500, (Warn.METADATA_DROPPED,))):
         exif = Image.Exif()
         exif[0x010E] = "d" * (length if block == "exif" else 10)
@@ -189,7 +189,7 @@ def test_xmp_goes_through_png_and_back(name: str) -> None:
 
 
 def test_a_gain_map_that_is_dropped_is_said() -> None:
-    """Pitfall 25: an Ultra HDR JPEG loses its gain map, which is a warning; a plain JPEG is not warned about."""
+    """An Ultra HDR JPEG loses its gain map, which is a warning; a plain JPEG is not warned about."""
     assert made(saved(corners(), "JPEG", xmp=b'<x hdrgm:Version="1.0"/>')).warnings == (Warn.HDR_GAINMAP_DROPPED,)
     apple = saved(corners(), "MPO", save_all=True, append_images=[noise(8, 8)]) + b"<HDRGainMap:HDRGainMapVersion>"
     assert made(apple).warnings == (Warn.HDR_GAINMAP_DROPPED,)
@@ -197,7 +197,7 @@ def test_a_gain_map_that_is_dropped_is_said() -> None:
 
 
 def test_the_second_picture_of_an_mpo_is_gone() -> None:
-    """Pitfall 25: an MPO becomes a single JPEG, without a warning about frames."""
+    """An MPO becomes a single JPEG, without a warning about frames."""
     picture = made(saved(corners(), "MPO", save_all=True, append_images=[noise(8, 8)]))
     assert picture.warnings == ()
     assert picture.renditions[0].data.count(b"\xff\xd8\xff") == 1

@@ -1,4 +1,4 @@
-"""Who is to blame: laws of the verdicts."""
+"""Which item is to blame: laws of the verdicts."""
 
 import signal
 
@@ -6,70 +6,102 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.transform.recovery import LONE_KILLS, End, InHand, blame, end_of, is_futile, is_to_blame, judge, overdue
+from downloader.errors import CannotGoOn
+from downloader.transform.recovery import (
+    MAX_QUARANTINE_KILLS,
+    Assignment,
+    ExitCause,
+    FailureStreak,
+    InterruptedWork,
+    crash_message,
+    exit_cause,
+    is_to_blame,
+    judge,
+    overdue,
+)
 
+CRASHED, KILLED, TERMINATED, UNKNOWN = ExitCause
 pids = st.integers(1, 6)
-hands = st.lists(st.builds(InHand, pid=pids, item_id=st.integers(1, 9), started_s=st.floats(0, 100)), max_size=6)
-ends = st.dictionaries(pids, st.sampled_from(End))
+assignments = st.builds(Assignment, pid=pids, item_id=st.integers(1, 9), started_s=st.floats(0, 100))
+interruptions = st.lists(
+    st.builds(InterruptedWork, assignment=assignments, cause=st.sampled_from(ExitCause)), max_size=6
+)
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "end"),
+    ("exit_code", "cause"),
     [
-        (-signal.SIGSEGV, End.CRASHED),
-        (-signal.SIGABRT, End.CRASHED),
-        (1, End.CRASHED),
-        (0, End.CRASHED),
-        (-signal.SIGKILL, End.KILLED),
-        (-signal.SIGTERM, End.ASKED),
-        (255, End.UNKNOWN),
-        (None, End.UNKNOWN),
+        (-signal.SIGSEGV, CRASHED),
+        (-signal.SIGABRT, CRASHED),
+        (1, CRASHED),
+        (0, CRASHED),
+        (-signal.SIGKILL, KILLED),
+        (-signal.SIGTERM, TERMINATED),
+        (255, UNKNOWN),
+        (None, UNKNOWN),
     ],
 )
-def test_the_exit_code_says_how_a_process_ended(exit_code: int | None, end: End) -> None:
-    assert end_of(exit_code) is end
+def test_the_exit_code_tells_why_a_process_ended(exit_code: int | None, cause: ExitCause) -> None:
+    assert exit_cause(exit_code) is cause
 
 
-@given(hands, ends, st.sets(pids))
-def test_verdicts(in_hand: list[InHand], how: dict[int, End], killed: set[int]) -> None:
-    """Only what was in hand is judged; no item twice; nothing is held against who was next to a death."""
-    verdict = judge(in_hand, how, killed)
-    assert not verdict.timed_out & set(verdict.suspects)
-    assert len(set(verdict.suspects)) == len(verdict.suspects)
-    assert verdict.timed_out == {hand.item_id for hand in in_hand if hand.pid in killed}
-    for item_id in verdict.suspects:
-        assert any(how.get(hand.pid) in {End.CRASHED, End.KILLED} for hand in in_hand if hand.item_id == item_id)
+@given(interruptions, st.sets(pids))
+def test_verdicts(interrupted: list[InterruptedWork], killed: set[int]) -> None:
+    """Only interrupted items are judged; no item twice; a worker that was terminated with the pool proves nothing."""
+    verdict = judge(interrupted, killed)
+    timed_out = [assignment.item_id for assignment in verdict.timed_out]
+    suspects = [assignment.item_id for assignment in verdict.suspects]
+    assert len(set(timed_out + suspects)) == len(timed_out + suspects)
+    assert set(timed_out) == {each.assignment.item_id for each in interrupted if each.assignment.pid in killed}
+    for item_id in suspects:
+        assert any(each.cause in {CRASHED, KILLED} for each in interrupted if each.assignment.item_id == item_id)
 
 
-def test_those_next_to_a_death_are_no_suspects() -> None:
-    """A pool ends all processes when one dies; what these had in hand is only done again."""
-    in_hand = [InHand(pid=pid, item_id=pid * 10, started_s=0) for pid in (1, 2, 3, 4)]
-    how = {1: End.CRASHED, 2: End.ASKED, 3: End.UNKNOWN}
-    assert judge(in_hand, how, ()).suspects == (10,)
+def test_items_next_to_a_death_are_no_suspects() -> None:
+    """A pool ends all processes when one dies; what the others were working on is simply retried."""
+    causes = (CRASHED, TERMINATED, UNKNOWN)
+    hands = [Assignment(pid=pid, item_id=pid * 10, started_s=0) for pid in (1, 2, 3)]
+    interrupted = [InterruptedWork(assignment=a, cause=cause) for a, cause in zip(hands, causes, strict=True)]
+    assert judge(interrupted, ()).suspects == (hands[0],)
 
 
-@given(st.lists(st.sampled_from(End), max_size=8))
-def test_blame_only_grows(alone: list[End]) -> None:
-    """What is to blame stays so; an end that nobody can tell changes nothing."""
-    assert is_to_blame([*alone, End.CRASHED])
-    assert is_to_blame([*alone, End.UNKNOWN]) == is_to_blame(alone)
-    assert is_to_blame([*alone, *[End.KILLED] * LONE_KILLS])
-    assert not is_to_blame(alone) or is_to_blame([*alone, End.KILLED])
+@given(st.lists(st.sampled_from(ExitCause), max_size=8))
+def test_blame_only_grows(causes: list[ExitCause]) -> None:
+    """An item that is to blame stays so; an unknown end changes nothing."""
+    assert is_to_blame([*causes, CRASHED])
+    assert is_to_blame([*causes, UNKNOWN]) == is_to_blame(causes)
+    assert is_to_blame([*causes, *[KILLED] * MAX_QUARANTINE_KILLS])
+    assert not is_to_blame(causes) or is_to_blame([*causes, KILLED])
 
 
-def test_a_crash_suffices_and_a_kill_does_not() -> None:
-    assert is_to_blame([End.CRASHED])
-    assert "crash" in blame([End.CRASHED])
-    assert not is_to_blame([End.KILLED] * (LONE_KILLS - 1))
-    assert f"{LONE_KILLS + 1} times" in blame([End.KILLED] * LONE_KILLS)
+def test_one_crash_is_enough_and_one_kill_is_not() -> None:
+    assert is_to_blame([CRASHED])
+    assert "crash" in crash_message([CRASHED])
+    assert not is_to_blame([KILLED] * (MAX_QUARANTINE_KILLS - 1))
+    assert f"{MAX_QUARANTINE_KILLS + 1} times" in crash_message([KILLED] * MAX_QUARANTINE_KILLS)
 
 
-@given(hands, st.floats(0, 200), st.floats(0, 50))
-def test_the_overdue(in_hand: list[InHand], now_s: float, limit_s: float) -> None:
-    late = overdue(in_hand, now_s, limit_s)
-    assert [hand for hand in in_hand if now_s - hand.started_s > limit_s] == late
+@given(st.lists(assignments, max_size=6), st.floats(0, 200), st.floats(0, 50))
+def test_overdue_assignments(every: list[Assignment], now_s: float, limit_s: float) -> None:
+    late = overdue(every, now_s, limit_s)
+    assert [assignment for assignment in every if now_s - assignment.started_s > limit_s] == late
 
 
-@pytest.mark.parametrize(("crews", "idle_s", "futile"), [(9, 1000, False), (1000, 59, False), (10, 60, True)])
-def test_many_crews_and_a_long_time_are_futile(crews: int, idle_s: float, *, futile: bool) -> None:
-    assert is_futile(crews, idle_s) is futile
+@pytest.mark.parametrize(("failures", "end_s", "hopeless"), [(9, 1000, False), (1000, 59, False), (10, 60, True)])
+def test_many_failures_over_a_long_time_end_the_run(failures: int, end_s: float, *, hopeless: bool) -> None:
+    streak = FailureStreak()
+    for _ in range(failures - 1):
+        streak.failure(0.0)
+    if hopeless:
+        with pytest.raises(CannotGoOn):
+            streak.failure(end_s)
+    else:
+        streak.failure(end_s)
+
+
+def test_a_result_ends_the_streak() -> None:
+    streak = FailureStreak()
+    for now_s in range(0, 1000, 10):
+        if now_s % 50 == 0:
+            streak.progress()
+        streak.failure(now_s)

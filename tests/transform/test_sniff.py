@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes."""
+"""Identifying a file by its first bytes."""
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,8 @@ from downloader.transform import sniff
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
 def test_formats_that_are_read_are_known_by_magic(name: str) -> None:
-    """Pitfall 31: the content names the format, no file name is asked."""
-    assert sniff.identify(saved(corners(), name)) == sniff.PreviousResult(name.lower())
+    """The content decides the format; there is no file name."""
+    assert sniff.identify(saved(corners(), name)) == sniff.Recognized(name.lower())
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_formats_that_are_read_are_known_by_magic(name: str) -> None:
     ],
 )
 def test_everything_else_is_refused_by_name(data: bytes, kind: FailureKind, label: str) -> None:
-    """Pitfalls 31, 33: what is not read is named in words a person understands, with the right kind."""
+    """Data that cannot be read is described in words, with the right kind."""
     found = sniff.identify(data)
-    assert isinstance(found, sniff.Refused)
+    assert isinstance(found, sniff.Rejected)
     assert (found.kind, found.label) == (kind, label)
 
 
@@ -62,14 +62,14 @@ def test_everything_else_is_refused_by_name(data: bytes, kind: FailureKind, labe
     ],
 )
 def test_heic_and_avif_share_a_container(major: bytes, others: tuple[bytes, ...], name: str) -> None:
-    """Pitfall 33: the brands tell HEIC from AVIF."""
+    """The brands distinguish HEIC from AVIF."""
     body = b"ftyp" + major + b"\x00\x00\x00\x00" + b"".join(others)
-    assert sniff.identify((len(body) + 4).to_bytes(4, "big") + body) == sniff.PreviousResult(name)
+    assert sniff.identify((len(body) + 4).to_bytes(4, "big") + body) == sniff.Recognized(name)
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
 def test_a_cut_file_is_told_from_a_whole_one(name: str) -> None:
-    """Pitfall 18: a whole file does not end early, and one that lacks its last tenth or half does."""
+    """An intact file does not end early; one that lacks its last tenth or half does."""
     data = saved(noise(60, 40), name)
     assert not sniff.ends_early(name.lower(), data)
     for share in (0.9, 0.5):
@@ -80,7 +80,7 @@ def test_a_cut_file_is_told_from_a_whole_one(name: str) -> None:
     ("marker", "bits", "process"), [(0xC0, 8, None), (0xC2, 8, None), (0xC1, 12, "12-bit"), (0xC3, 8, "lossless")]
 )
 def test_rare_jpegs_are_told(marker: int, bits: int, process: str | None) -> None:
-    """What libjpeg-turbo does not decode has a name of its own."""
+    """Kinds of JPEG that libjpeg-turbo does not decode are named."""
     head = b"\xff\xd8\xff\xe0\x00\x04ab\xff" + bytes([0xFF, marker, 0, 11, bits]) + b"\x00" * 8
     assert sniff.jpeg_process(head) == process
 
@@ -91,7 +91,7 @@ def test_rare_jpegs_are_told(marker: int, bits: int, process: str | None) -> Non
     [("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})],
 )
 def test_declared_sides_are_those_of_the_image(name: str, options: dict[str, bool], mode: str) -> None:
-    """Section 4: for formats whose decoders take memory early, the sides are known without one."""
+    """For formats whose decoders allocate early, the sides are read without one."""
     if (name, mode) != ("JPEG", "RGBA"):
         assert sniff.sides(name.lower(), saved(corners(300, 70, mode), name, **options)) == (300, 70)
     assert sniff.sides("png", saved(corners())) is None
@@ -101,9 +101,10 @@ def test_declared_sides_are_those_of_the_image(name: str, options: dict[str, boo
 def test_any_bytes_get_an_answer(data: bytes) -> None:
     """Sniffing never raises, and never loops."""
     found = sniff.identify(data)
-    if isinstance(found, sniff.PreviousResult):
+    if isinstance(found, sniff.Recognized):
         assert found.format in (*sniff.FORMATS, "heif")
     for name in (*sniff.FORMATS, "heif"):
         assert sniff.ends_early(name, data) in {True, False}
-        assert sniff.sides(name, data) is None or min(sniff.sides(name, data)) > 0
+        sides = sniff.sides(name, data)
+        assert sides is None or min(sides) > 0
     sniff.jpeg_process(data)
