@@ -4,7 +4,7 @@ A bad URL or a broken image never raises: it is a `Failed` value that flows on t
 the whole run with one line for the user, and each class knows its exit code::
 
     DownloaderError             2
-    |-- ConfigError             2   an option, environment variable or configuration file is wrong
+    |-- ConfigError             2   a setting is wrong, wherever it comes from; a ValueError too
     |-- SourceError             2   a source named on the command line cannot be read
     |-- NotThereYet             2   the command exists in the contract but not in this version
     |-- Unaccounted             3   a run has ended and left items without an outcome: a defect in this program
@@ -22,8 +22,8 @@ class DownloaderError(Exception):
     exit_code = 2
 
 
-class ConfigError(DownloaderError):
-    """An option, an environment variable or a configuration file is wrong."""
+class ConfigError(DownloaderError, ValueError):
+    """A setting is wrong: an option, an environment variable, a configuration file, or a value given in Python."""
 
 
 class SourceError(DownloaderError):

@@ -42,10 +42,10 @@ def python(*arguments: str, cwd: Path) -> str:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("downloader", {"httpx", "PIL", "typer", "pydantic", "tqdm", "sqlite3", "multiprocessing"}),
-        ("downloader.__main__", {"httpx", "PIL", "typer", "pydantic", "tqdm", "sqlite3", "multiprocessing"}),
-        ("downloader.transform.worker", {"httpx", "typer", "tqdm", "sqlite3", "pydantic", "psutil"}),
-        ("downloader.cli.app", {"httpx", "PIL", "pydantic", "tqdm", "sqlite3"}),
+        ("downloader", {"httpx", "PIL", "typer", "tqdm", "sqlite3", "multiprocessing"}),
+        ("downloader.__main__", {"httpx", "PIL", "typer", "tqdm", "sqlite3", "multiprocessing"}),
+        ("downloader.transform.worker", {"httpx", "typer", "tqdm", "sqlite3", "psutil"}),
+        ("downloader.cli.app", {"httpx", "PIL", "tqdm", "sqlite3"}),
     ],
 )
 def test_importing_loads_little_and_starts_nothing(tmp_path: Path, module: str, heavy: set[str]) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer  # noqa: TID251 - its home
 
-from downloader.config.settings import SECTIONS, Option
+from downloader.config.fields import Option
+from downloader.config.settings import SECTIONS
 
 Flags = dict[str, dict[str, Any]]
 """What was typed, by section and field; nothing else."""

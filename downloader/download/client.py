@@ -21,7 +21,7 @@ from typing import BinaryIO
 import httpcore
 import httpx  # noqa: TID251 - its home
 
-from downloader.config.settings import show_size
+from downloader.config.values import show_size
 from downloader.download import headers, policy, resume
 from downloader.download.answer import Answer, Sums, checksum_is_listed, listed_checksum
 from downloader.download.body import BodyFile
