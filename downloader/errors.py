@@ -6,7 +6,7 @@ the whole run with one line for the user, and each class knows its exit code::
     DownloaderError             2
     |-- ConfigError             2   a setting is wrong, wherever it comes from; a ValueError too
     |-- SourceError             2   a source named on the command line cannot be read
-    |-- NotThereYet             2   the command exists in the contract but not in this version
+    |-- NotThereYet             2   the name of the command is reserved, and this version does not have it
     |-- Unaccounted             3   a run has ended and left items without an outcome: a defect in this program
     |-- IllegalTransition       3   a fact does not fit the item's state: a defect in this program
     `-- CannotGoOn              3   the run cannot continue
@@ -31,7 +31,7 @@ class SourceError(DownloaderError):
 
 
 class NotThereYet(DownloaderError):
-    """The command belongs to the contract, but this version does not have it."""
+    """The name of the command is reserved, and this version does not have it."""
 
 
 class IllegalTransition(DownloaderError):

@@ -39,13 +39,13 @@ class ConcurrencyOptions(Section):
     """How much runs at the same time."""
 
     threads: Threads | Literal["auto"] = option(
-        16, "download threads; auto finds out how many help", "-t", metavar="N|auto"
+        16, "download threads; auto finds a good number", "-t", metavar="N|auto"
     )
     processes: Processes | Literal["auto"] = option(
         "auto", "transform processes; auto is one per CPU", "-p", metavar="N|auto"
     )
     queue_size: Annotated[int, Bounds(at_least=1, at_most=100_000)] = option(
-        64, "files that may wait between download and transform", metavar="N"
+        64, "largest number of files waiting between download and transform", metavar="N"
     )
     per_host: Annotated[int, Bounds(at_least=1, at_most=1024)] = option(
         8, "downloads from one host at the same time", metavar="N"
@@ -59,10 +59,10 @@ class DownloadOptions(Section):
     timeout: Seconds = option(10.0, "seconds to connect, and for each read", metavar="S")
     deadline: Seconds = option(300.0, "seconds for one URL, all attempts together", metavar="S")
     retries: Annotated[int, Bounds(at_least=0, at_most=100)] = option(
-        4, "further attempts after a passing failure", metavar="N"
+        4, "further attempts after a transient failure", metavar="N"
     )
     max_size: Accepts[Annotated[int, Bounds(at_least=1)] | None, int | str | None] = option(
-        256 * 1024**2, "largest body taken (fetch: no limit)", metavar="SIZE", parse=parse_size, show=show_size
+        256 * 1024**2, "largest body accepted (fetch: no limit)", metavar="SIZE", parse=parse_size, show=show_size
     )
     header: Accepts[tuple[str, ...], str | Sequence[str]] = option(
         (), "request header 'Name: value'; repeatable", metavar="'K: V'", parse=lambda text: (parse_header(text),)
@@ -84,20 +84,22 @@ class DownloadOptions(Section):
     host_delay: Annotated[float, Bounds(at_least=0)] = option(
         0.0, "seconds between two requests to one host", metavar="S"
     )
-    proxy: str | None = option(None, "proxy for all requests (default: the usual variables)", metavar="URL")
+    proxy: str | None = option(
+        None, "proxy for all requests; none takes it from http_proxy, https_proxy, all_proxy, no_proxy", metavar="URL"
+    )
     cookies: Accepts[str | None, str | PurePath | None] = option(
         None, "cookies to send, in Netscape format", metavar="FILE"
     )
-    netrc: bool = option(False, "take passwords from ~/.netrc")
+    netrc: bool = option(False, "read passwords from ~/.netrc")
     ca_file: Accepts[str | None, str | PurePath | None] = option(
-        None, "certificates to trust instead of the usual ones", metavar="FILE"
+        None, "CA certificates to trust instead of the default ones", metavar="FILE"
     )
-    insecure: bool = option(False, "do not check certificates")
+    insecure: bool = option(False, "do not verify certificates")
     client_cert: Accepts[str | None, str | PurePath | None] = option(
         None, "client certificate with its key (PEM)", metavar="FILE"
     )
     segments: Annotated[int, Bounds(at_least=1, at_most=64)] = option(
-        1, "parts in which a large file is fetched at the same time", metavar="N"
+        1, "segments of a large file that are fetched at the same time", metavar="N"
     )
     deny_private: bool = option(False, "refuse hosts on private networks, and this machine")
     transport: Literal["auto", "httpcore", "httptools"] = option(
@@ -160,7 +162,7 @@ class AvifOptions(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformOptions(Section):
-    """What is made of each image."""
+    """What becomes of each image."""
 
     resize: Accepts[tuple[Size, ...], str | Size | Sequence[str | Size]] = option(
         (),
@@ -171,8 +173,8 @@ class TransformOptions(Section):
         show=str,
         check=check_names,
     )
-    fit: Fit = option("inside", "how the image meets the box")
-    enlarge: bool = option(False, "let small images grow to the box")
+    fit: Fit = option("inside", "how the image is fitted into the box")
+    enlarge: bool = option(False, "scale small images up to the box")
     gravity: Gravity = option("center", "what crop keeps and where pad puts the image")
     background: str = option("#ffffff", "colour behind transparency and padding", metavar="COLOR", parse=parse_color)
     format: Format = option("same", "output format", "-f")
@@ -180,7 +182,7 @@ class TransformOptions(Section):
     metadata: Metadata = option("copyright", "metadata kept in the output")
     icc: Literal["srgb", "keep"] = option("srgb", "convert colours to sRGB, or keep the profile")
     animated: Literal["first", "all"] = option("first", "frames taken of an animation")
-    truncated: Literal["fail", "keep"] = option("fail", "what to do with an image that ends early")
+    truncated: Literal["fail", "keep"] = option("fail", "what to do with a truncated image")
     max_pixels: Accepts[Annotated[int, Bounds(at_least=1)], int | str] = option(
         100_000_000, "largest image decoded, in pixels, frames counted", metavar="N", parse=parse_count, show=show_count
     )
@@ -214,10 +216,10 @@ class OutputOptions(Section):
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
     )
     overwrite: Literal["never", "changed", "always"] = option(
-        "never", "results that are there already: keep, ask the source whether it has changed, or make anew"
+        "never", "existing results: keep them, ask the source whether it has changed, or replace them"
     )
     trust_server_names: bool = option(False, "fetch only: name files as their servers do")
-    keep_originals: bool = option(False, "keep the bytes of every image as they came, in OUT/originals")
+    keep_originals: bool = option(False, "keep the original bytes of every image, in OUT/originals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,17 +227,17 @@ class SourceOptions(Section):
     """How sources are read."""
 
     input_format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "aria2"] = option(
-        "auto", "format of lists; auto goes by their names"
+        "auto", "format of lists; auto tells it from their names"
     )
-    url_column: str = option("url", "column of a table that holds the URLs", metavar="NAME")
-    caption_column: str | None = option(None, "column that holds captions; kept like the following", metavar="NAME")
+    url_column: str = option("url", "column of a table that holds URLs", metavar="NAME")
+    caption_column: str | None = option(None, "column that holds captions; kept as by --keep-columns", metavar="NAME")
     keep_columns: Accepts[tuple[str, ...], str | Sequence[str]] = option(
         (), "columns shown in `status` and usable in --name; repeatable", metavar="A,B", parse=parse_columns
     )
     name_column: str | None = option(None, "column that holds names for the results", metavar="NAME")
     checksum_column: str | None = option(None, "column that holds checksums: sha256:HEX, md5:HEX", metavar="NAME")
-    all_files: bool = option(False, "take every file of a folder, whatever its name")
-    dedup: bool = option(False, "skip items whose bytes another item had before")
+    all_files: bool = option(False, "take every file of a folder, not only those named like images")
+    dedup: bool = option(False, "skip items with the same bytes as an earlier item")
 
     @property
     def kept_columns(self) -> tuple[str, ...]:
@@ -246,7 +248,7 @@ class SourceOptions(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions(Section):
-    """How the run shows itself, and how many failures it may have."""
+    """How the run reports, and how many failures are acceptable."""
 
     progress: Literal["auto", "bar", "plain", "json", "none"] = option("auto", "how progress is shown on stderr")
     log_level: Literal["debug", "info", "warning", "error"] = option(
@@ -254,13 +256,13 @@ class RunOptions(Section):
     )
     allow_failures: Accepts[Budget, int | str | Percent] = option(
         0,
-        "exit with 0 in spite of so many failures, or so many per cent of the items",
+        "failures, or share of the items, that still exit with 0",
         metavar="N|P%",
         parse=parse_budget,
     )
     max_failures: Accepts[Budget | None, int | str | Percent | None] = option(
         None,
-        "stop once a run has more failures than this, or than this share of the items done",
+        "stop the run at more failures than this, or than this share of the finished items",
         metavar="N|P%",
         parse=parse_budget,
     )
