@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-CODE := downloader tests benchmarks
+CODE := downloader tests benchmarks examples
 
 .PHONY: demo test test-transports check fmt lint type arch crash corpus bench bench-peers clean
 
@@ -34,6 +34,7 @@ lint: $(INSTALLED)
 
 type: $(INSTALLED)
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 arch: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache

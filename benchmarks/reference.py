@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 
 import pycurl
 
-from downloader.config.settings import TransformOptions, parse_sizes
+from downloader.config.settings import TransformOptions
+from downloader.config.values import parse_sizes
 from downloader.transform.image import render
 
 _ROOM = 64

@@ -1,10 +1,10 @@
-"""The command. Light on purpose: worker processes import the main module again, and need none of the application."""
+"""The command. Imports little: worker processes import the main module again, and need none of the application."""
 
 import signal
 import sys
 
 _WITH_PROCESSES = frozenset(("run", "process"))
-"""Commands that transform; whether `retry` does is only told by what is stored."""
+"""Commands that transform; for `retry` only the stored settings tell."""
 
 
 def main() -> None:
@@ -17,10 +17,10 @@ def main() -> None:
     if is_with_processes:
         from downloader.transform.processes import prepare  # noqa: PLC0415 - see above
 
-        prepare()  # the earlier the better: it comes up while the application is imported
+        prepare()  # first, so that it starts while the application is imported
     from downloader.cli.app import main as run_command_line  # noqa: PLC0415 - see above
 
-    if not is_with_processes:  # else the run takes them over
+    if not is_with_processes:  # otherwise the run takes them over
         signal.signal(signal.SIGINT, before)
         if deferred.numbers:
             sys.exit(128 + signal.SIGINT)

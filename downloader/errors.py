@@ -4,9 +4,9 @@ A bad URL or a broken image never raises: it is a `Failed` value that flows on t
 the whole run with one line for the user, and each class knows its exit code::
 
     DownloaderError             2
-    |-- ConfigError             2   an option, environment variable or configuration file is wrong
+    |-- ConfigError             2   a setting is wrong, wherever it comes from; a ValueError too
     |-- SourceError             2   a source named on the command line cannot be read
-    |-- NotThereYet             2   the command exists in the contract but not in this version
+    |-- NotThereYet             2   the name of the command is reserved, and this version does not have it
     |-- Unaccounted             3   a run has ended and left items without an outcome: a defect in this program
     |-- IllegalTransition       3   a fact does not fit the item's state: a defect in this program
     `-- CannotGoOn              3   the run cannot continue
@@ -22,8 +22,8 @@ class DownloaderError(Exception):
     exit_code = 2
 
 
-class ConfigError(DownloaderError):
-    """An option, an environment variable or a configuration file is wrong."""
+class ConfigError(DownloaderError, ValueError):
+    """A setting is wrong: an option, an environment variable, a configuration file, or a value given in Python."""
 
 
 class SourceError(DownloaderError):
@@ -31,7 +31,7 @@ class SourceError(DownloaderError):
 
 
 class NotThereYet(DownloaderError):
-    """The command belongs to the contract, but this version does not have it."""
+    """The name of the command is reserved, and this version does not have it."""
 
 
 class IllegalTransition(DownloaderError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import file_digest
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
@@ -161,20 +161,20 @@ class OutputView:
 
 
 @contextmanager
-def open_output(root: Path) -> Iterator[OutputView]:
+def open_output(root: str | PurePath) -> Iterator[OutputView]:
     """Look at an output without changing it, also while a run works on it.
 
     Raises:
         JournalError: there is no journal, or it cannot be read.
     """
-    journal = Journal(root / STATE_FOLDER / FILE_NAME, read_only=True)
+    journal = Journal(Path(root) / STATE_FOLDER / FILE_NAME, read_only=True)
     try:
         yield OutputView(journal)
     finally:
         journal.close()
 
 
-def stored_settings(root: Path) -> Settings:
+def stored_settings(root: str | PurePath) -> Settings:
     """The settings of the last run on an output.
 
     Raises:

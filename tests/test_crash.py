@@ -20,7 +20,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from downloader.config.settings import Size, TransformOptions
+from downloader.config.settings import TransformOptions
+from downloader.config.values import Size
 from downloader.handoff import HandOff
 from downloader.model.failures import FailureKind
 from downloader.model.items import Fact, Failed, Fetched, File, Item, OutputName, Skipped, Transformed

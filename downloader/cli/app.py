@@ -2,14 +2,11 @@
 
 import gc
 import json
-import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer  # noqa: TID251 - its home
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from downloader.report.summary import Summary
     from downloader.stop import Stop
 
-# What a command needs is imported when it runs, so that --help stays quick.
+# Commands import what they need when they run, so that --help stays quick.
 
 app = typer.Typer(
     name="downloader",
@@ -97,33 +94,33 @@ def retry(
     out: Out,
     *,
     kind: Annotated[
-        str | None, typer.Option(metavar="K,K...", help="only failures of these kinds [those that may pass]")
+        str | None, typer.Option(metavar="K,K...", help="only failures of these kinds [transient ones]")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="every failure, whatever its kind")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="all failures, permanent ones too")] = False,
     as_json: AsJson = False,
     flags: Flags,
 ) -> None:
-    """Do again what failed, with the settings and rows stored in OUT; options given here go before the stored ones."""
+    """Retry failed items with the settings and rows stored in OUT; options given here override the stored ones."""
     from downloader.config.load import override  # noqa: PLC0415
     from downloader.pipeline import retry as retry_pipeline  # noqa: PLC0415
     from downloader.workspace import stored_settings  # noqa: PLC0415
 
     if kind is not None and everything:
-        raise ConfigError("--kind and --all exclude each other")
+        raise ConfigError("--kind and --all exclude each other; give one of them")
     wanted = _wanted(kind, everything=everything)
     settings = override(stored_settings(out), flags)
     _execute(settings, lambda stop: retry_pipeline(settings, wanted, stop=stop), as_json=as_json)
 
 
 def _wanted(kinds: str | None, *, everything: bool) -> Callable[[FailureKind, int | None], bool]:
-    """Which failures are to be done again."""
+    """Which failures to retry."""
     if everything:
         return lambda *_: True
     if kinds is None:
         return is_transient
     named = {name.strip() for name in kinds.split(",")}
     if unknown := named.difference(FailureKind):
-        raise ConfigError(f"--kind: {min(unknown)!r} is not a kind of failure; there are {', '.join(FailureKind)}")
+        raise ConfigError(f"--kind: {min(unknown)!r} is not a failure kind; choose from {', '.join(FailureKind)}")
     return lambda kind, _: kind in named
 
 
@@ -132,35 +129,35 @@ def status(
     out: Out,
     *,
     as_json: AsJson = False,
-    items: Annotated[bool, typer.Option("--items", help="one JSON object a line for each item")] = False,
+    items: Annotated[bool, typer.Option("--items", help="one JSON object per item and line")] = False,
     state: Annotated[str | None, typer.Option(metavar="|".join(_STATES), help="only items in this state")] = None,
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="only items with this failure kind or skip reason")
     ] = None,
 ) -> None:
-    """Say where every item of an output stands."""
+    """Show the state of an output, as a summary or item by item."""
     from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.workspace import open_output  # noqa: PLC0415
 
     if state is not None and state not in _STATES:
-        raise ConfigError(f"--state: {state!r} is not a state; there are {', '.join(_STATES)}")
-    with open_output(out) as seen:
+        raise ConfigError(f"--state: {state!r} is not a state; choose from {', '.join(_STATES)}")
+    with open_output(out) as view:
         if items or state or kind:
-            for record in seen.records(state=state, kind=kind):
+            for record in view.records(state=state, kind=kind):
                 typer.echo(json.dumps(record))
         elif as_json:
-            typer.echo(json.dumps(seen.summary()))
+            typer.echo(json.dumps(view.summary()))
         else:
-            typer.echo(summary_text(str(out), seen.summary()))
+            typer.echo(summary_text(str(out), view.summary()))
 
 
 @app.command()
 def verify(
     out: Out, *, as_json: Annotated[bool, typer.Option("--json", help="print the findings as one JSON object")] = False
 ) -> None:
-    """Read every result again and compare it with the journal; what is missing is made by the next run."""
+    """Re-hash every result and compare it with the journal; the next run makes missing ones again."""
     from downloader.cli.show import findings_text  # noqa: PLC0415
-    from downloader.verify import verify as verify_output  # noqa: PLC0415
+    from downloader.verification import verify as verify_output  # noqa: PLC0415
 
     found = verify_output(out).to_json()
     typer.echo(json.dumps(found) if as_json else findings_text(found))
@@ -174,15 +171,16 @@ def demo(
     out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results")] = Path(
         "demo-output"
     ),
-    images: Annotated[int, typer.Option(min=1, max=10_000, help="photographs to make")] = 200,
+    images: Annotated[int, typer.Option(min=1, max=10_000, help="photographs to generate")] = 200,
     flags: Flags,
 ) -> None:
-    """Show the whole pipeline against a local server with made-up photographs."""
+    """Run the whole pipeline against a local server with generated photographs."""
     from downloader.demo import demo_server  # noqa: PLC0415
 
     with demo_server(images, out) as urls:
         typer.echo(
-            f"serving {len(urls)} URLs on this machine: photographs, a broken one, a missing one, a slow one", err=True
+            f"serving {len(urls)} URLs on this machine: photographs, of which one is slow, one broken and one missing",
+            err=True,
         )
         flags |= {"output": {"output": str(out), "overwrite": "always"}, "transform": {"resize": "256x256"}}
         _do("run", urls, None, flags, as_json=False, failures_expected=True)
@@ -191,7 +189,7 @@ def demo(
 @config_app.command("show")
 @with_options(*_ALL)
 def config_show(*, config: ConfigFile = None, flags: Flags) -> None:
-    """Show every setting, its value and where it came from."""
+    """Show every setting with its value and where that comes from."""
     from downloader.config.load import each_section, load, show_value  # noqa: PLC0415
 
     resolved = load(flags=flags, config_file=config)
@@ -203,7 +201,7 @@ def config_show(*, config: ConfigFile = None, flags: Flags) -> None:
 
 @config_app.command("init")
 def config_init(path: Annotated[Path, typer.Argument(help="file to write")] = Path("downloader.toml")) -> None:
-    """Write a file with every setting at its default."""
+    """Write a configuration file with every setting at its default."""
     from downloader.config.load import as_toml  # noqa: PLC0415
     from downloader.config.settings import Settings  # noqa: PLC0415
 
@@ -211,20 +209,22 @@ def config_init(path: Annotated[Path, typer.Argument(help="file to write")] = Pa
         with path.open("x", encoding="utf-8") as file:
             file.write(as_toml(Settings()))
     except FileExistsError:
-        raise ConfigError(f"{path}: exists already; name another file") from None
+        raise ConfigError(f"{path}: already exists; name another file") from None
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be written: {problem.strerror}") from None
     typer.echo(f"{path}")
 
 
-def _later(name: str, what: str) -> None:
+def _reserve(name: str, what: str) -> None:
+    """Reserve the name of a command that this version does not have."""
+
     @app.command(name, help=f"{what} (not in this version)", context_settings={"ignore_unknown_options": True})
-    def later(_arguments: Annotated[list[str] | None, typer.Argument(metavar="...", hidden=True)] = None) -> None:
+    def reserved(_arguments: Annotated[list[str] | None, typer.Argument(metavar="...", hidden=True)] = None) -> None:
         raise NotThereYet(f"`downloader {name}` is not there yet: it comes with a later version")
 
 
-_later("report", "Build the HTML report of a run")
-_later("bench", "Measure threads against processes on this machine")
+_reserve("report", "Build the HTML report of a run")
+_reserve("bench", "Measure threads against processes on this machine")
 
 
 def _do(
@@ -255,22 +255,14 @@ def _execute(
     as_json: bool,
     failures_expected: bool = False,
 ) -> None:
-    """Run, show the summary, and leave with the contract's exit code."""
+    """Do the work, print the summary, and exit with the code that tells how it went."""
+    from downloader.cli.process import set_up  # noqa: PLC0415
     from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.report.budget import allows  # noqa: PLC0415
-    from downloader.stop import DeferredSignals, Stop  # noqa: PLC0415
+    from downloader.stop import Stop  # noqa: PLC0415
 
-    logging.basicConfig(level=settings.run.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     stop = Stop()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        stop.signalled(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before = signal.signal(number, on_signal)
-        if isinstance(before, DeferredSignals):
-            for early in before.numbers:
-                stop.signalled(early)
+    set_up(stop, settings.run.log_level)
     summary = work(stop)
     shown = summary.to_json()
     if as_json:
@@ -289,17 +281,17 @@ def main() -> None:
 
 
 def _outcome(command: Callable[[], Any]) -> int:
-    """Run a command; its exit code, with one line on stderr for whatever stopped it."""
+    """Run a command and return its exit code; an error is one line on stderr."""
     try:
         command()
     except DownloaderError as problem:
         _say(str(problem))
         return problem.exit_code
-    except SystemExit as end:  # typer's own: wrong usage, which it has told, or an exit code of ours
+    except SystemExit as end:  # of typer, which has reported wrong usage, or an exit code of ours
         return end.code if isinstance(end.code, int) else 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read our stdout has gone, as `head` does
+    except BrokenPipeError:  # the reader of our stdout is gone, as with `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as problem:
@@ -311,15 +303,15 @@ def _outcome(command: Callable[[], Any]) -> int:
 
 
 def _say(text: str) -> None:
-    """One line on stderr, nothing in it that could steer a terminal."""
+    """Print one line on stderr, with control characters escaped."""
     typer.echo(f"downloader: {escaped(text)}", err=True)
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit; at once where a thread that was left behind still waits on a server."""
+    """Exit; without joining threads if one that was abandoned still waits for a server."""
     sys.stdout.flush()
     sys.stderr.flush()
-    gc.freeze()  # else Python's end looks through all there is for reference cycles: 80 ms
+    gc.freeze()  # otherwise Python searches every object for reference cycles on its way out: 80 ms
     if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
         os._exit(code)
     sys.exit(code)

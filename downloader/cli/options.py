@@ -1,4 +1,4 @@
-"""Command line options made from the settings table, so that a setting is described in one place only."""
+"""Command line options generated from the settings table, so that each setting is described once."""
 
 import inspect
 from collections.abc import Callable
@@ -8,14 +8,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer  # noqa: TID251 - its home
 
-from downloader.config.settings import SECTIONS, Option
+from downloader.config.fields import Option
+from downloader.config.settings import SECTIONS
 
 Flags = dict[str, dict[str, Any]]
-"""What was typed, by section and field; nothing else."""
+"""The values given on the command line, by section and field; no defaults."""
 
 
 def with_options(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of these sections; it gets what was typed as its argument `flags`."""
+    """Add the options of some sections to a command, which gets those that were given as its argument `flags`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True)
@@ -23,7 +24,7 @@ def with_options(*sections: str) -> Callable[[Callable[..., None]], Callable[...
         made = {parameter.name: parameter for section in sections for parameter in _parameters(section)}
 
         @wraps(command)
-        def wrapped(**arguments: Any) -> None:  # noqa: ANN401 - whatever typer gives
+        def wrapped(**arguments: Any) -> None:  # noqa: ANN401 - of the types of the options
             flags: Flags = {}
             for key in made:
                 value = arguments.pop(key)
@@ -40,7 +41,7 @@ def with_options(*sections: str) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-@cache  # most commands have the same
+@cache  # most commands have the same sections
 def _parameters(section: str) -> list[inspect.Parameter]:
     home = SECTIONS[section]
     hints, defaults = get_type_hints(home), home()

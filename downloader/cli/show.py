@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run."""
+"""Results as text for people: summaries and findings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,28 +6,30 @@ from typing import Any
 
 
 def summary_text(output: str, summary: Mapping[str, Any]) -> str:
-    """A summary (its JSON form) in a few lines."""
+    """Format a summary, given as its JSON object, in a few lines."""
     lines = [_headline(summary)]
     if summary.get("gave_up"):
         lines.append(f"  given up: {summary['gave_up']}")
     if summary["failures"]:
         lines.append(f"  failed: {_counted(summary['failures'])}")
-        lines.append(f"          downloader status {_quoted(output)} --items --state failed   tells which and why")
+        lines.append(
+            f"          downloader status {_quoted(output)} --items --state failed   lists them with the reasons"
+        )
     if summary["skips"]:
         lines.append(f"  skipped: {_counted(summary['skips'])}")
     if summary.get("unchanged"):
-        lines.append(f"  unchanged: {summary['unchanged']} of them have nothing new at their source")
+        lines.append(f"  unchanged: {summary['unchanged']} of them have not changed at their source")
     if summary.get("left_alone"):
         lines.append(f"  left alone: {summary['left_alone']} files not named like images (--all-files takes them)")
     if summary["pending"]:
-        lines.append(f"  pending: {summary['pending']}; the same command goes on with them")
+        lines.append(f"  pending: {summary['pending']}; the same command resumes them")
     lines.append(
         f"  in {output}: {_megabytes(summary['bytes_written'])} written, "
         f"{_megabytes(summary['bytes_downloaded'])} downloaded"
     )
     lines += [f"  {stage}" for stage in _stages(summary)]
     if summary.get("rebuilds"):
-        lines.append(f"  transform processes died and were replaced {summary['rebuilds']} times")
+        lines.append(f"  transform processes were replaced after a crash {summary['rebuilds']} times")
     if summary.get("pace"):
         lines.append(f"  downloads: {summary['pace']}")
     lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]
@@ -36,20 +38,20 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
 
 
 def findings_text(found: Mapping[str, Any]) -> str:
-    """What `verify` found (its JSON form): one line for each file that is not as it should be, and the count."""
+    """Format the findings of `verify`, given as its JSON object: one line per wrong file, then the counts."""
     lists = ("missing", "changed", "unreadable", "orphaned")
     lines = [f"{name}: {escaped(path)}" for name in lists for path in found[name]]
     wrong = ", ".join(f"{len(found[name])} {name}" for name in lists if found[name])
-    lines.append(f"{found['files']} files of {found['items']} items: {wrong or 'all as they were written'}")
+    lines.append(f"{found['files']} files of {found['items']} items: {wrong or 'all as recorded'}")
     if found["requeued"]:
-        lines.append(f"  {found['requeued']} items will be made again by the same command as before, or by `retry`")
+        lines.append(f"  {found['requeued']} items will be made again by the command that made them, or by `retry`")
     if found["changed"]:
-        lines.append("  to have changed files made again, delete them and verify once more")
+        lines.append("  to have changed files made again, delete them and run verify once more")
     return "\n".join(lines)
 
 
 def escaped(text: str) -> str:
-    """The text with nothing in it that could steer a terminal."""
+    """Text with control characters escaped, which could steer a terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

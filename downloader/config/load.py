@@ -4,58 +4,26 @@ Order, later wins: default < configuration file < environment < flag. Each value
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
-
-from downloader.config.settings import (
-    SECTIONS,
-    TABLES,
-    ConcurrencyOptions,
-    DownloadOptions,
-    Mode,
-    Option,
-    OutputOptions,
-    RunOptions,
-    Section,
-    Settings,
-    SourceOptions,
-    TransformOptions,
-)
+from downloader.config.fields import Checked, Option, Section
+from downloader.config.settings import SECTIONS, TABLES, Mode, Settings
 from downloader.errors import ConfigError
 
 Layer = Mapping[str, Mapping[str, Any]]
 """Raw values by table (`transform.jpeg` is one within a section) and field, as one place wrote them."""
 
-_ADAPTER = TypeAdapter(Settings)
-_ENV_PREFIX = "DOWNLOADER_"
+_ENV_PREFIX = "downloader_"
 _ENV_EXAMPLE = "DOWNLOADER_DOWNLOAD__TIMEOUT=20"
 _NONE = "none"
-
-
-class _Places(BaseSettings):
-    """Tells pydantic-settings which sections exist, and how environment variables are spelled."""
-
-    model_config = SettingsConfigDict(env_prefix=_ENV_PREFIX, env_nested_delimiter="__")
-    concurrency: ConcurrencyOptions = field(default_factory=ConcurrencyOptions)
-    download: DownloadOptions = field(default_factory=DownloadOptions)
-    transform: TransformOptions = field(default_factory=TransformOptions)
-    output: OutputOptions = field(default_factory=OutputOptions)
-    source: SourceOptions = field(default_factory=SourceOptions)
-    run: RunOptions = field(default_factory=RunOptions)
+_Holder = TypeVar("_Holder", bound=Checked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,33 +53,42 @@ def load(
     """
     origins: dict[tuple[str, str], str] = {}
     merged: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
-    places: tuple[tuple[Layer, Callable[[str, str], str]], ...] = (
-        (_file_layer(config_file), lambda section, name: _file_place(config_file, section, name)),
+    layers: tuple[tuple[Layer, Callable[[str, str], str]], ...] = (
+        (_file_layer(config_file), lambda table, name: _file_place(config_file, table, name)),
         (_environment_layer(), _variable),
         (flags or {}, lambda _, name: flag_of(name)),
     )
-    for layer, place in places:
-        for section, values in layer.items():
+    for layer, place in layers:
+        for table, values in layer.items():
             for name, raw in values.items():
-                where = place(section, name)
-                merged[section][name] = _read(section, name, raw, where)
-                origins[section, name] = where
-    settings = _check(merged, origins)
+                origins[table, name] = place(table, name)
+                _check_name(table, name, origins[table, name])
+                merged[table][name] = raw
+    settings = _applied(Settings(mode=mode, sources=tuple(sources)), merged, origins)
     if mode == "fetch" and ("download", "max_size") not in origins:
         settings = replace(settings, download=replace(settings.download, max_size=None))
         origins["download", "max_size"] = "default of fetch"
-    return Resolved(settings=replace(settings, mode=mode, sources=tuple(sources)), origins=origins)
+    return Resolved(settings=settings, origins=origins)
 
 
 def override(settings: Settings, flags: Layer) -> Settings:
     """Settings with the values of some flags in place of theirs; raises ConfigError as `load` does."""
-    merged = {
-        table: {name: getattr(values, name) for name in values.options()} for table, values in each_section(settings)
-    }
-    origins = {(section, name): flag_of(name) for section, values in flags.items() for name in values}
-    for (section, name), where in origins.items():
-        merged[section][name] = _read(section, name, flags[section][name], where)
-    return replace(_check(merged, origins), mode=settings.mode, sources=settings.sources)
+    return _applied(settings, flags, {(table, name): flag_of(name) for table in flags for name in flags[table]})
+
+
+def _applied(settings: Settings, layer: Layer, origins: Mapping[tuple[str, str], str]) -> Settings:
+    """Settings with the values of a layer in place of theirs."""
+    for table, raws in layer.items():
+        values = {name: _read(table, name, raw, origins[table, name]) for name, raw in raws.items()}
+        settings = _replaced(settings, table.split("."), values)
+    return settings
+
+
+def _replaced(holder: _Holder, path: list[str], values: Mapping[str, Any]) -> _Holder:
+    """Settings, or a section, with some values of the table at `path` replaced."""
+    if path:
+        values = {path[0]: _replaced(getattr(holder, path[0]), path[1:], values)}
+    return replace(holder, **values)  # type: ignore[type-var] # every class of this base is a dataclass
 
 
 def _file_layer(path: Path | None) -> Layer:
@@ -120,7 +97,7 @@ def _file_layer(path: Path | None) -> Layer:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such configuration file")
     try:
-        layer = TomlConfigSettingsSource(_Places, path)()
+        layer = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path}: not valid TOML: {problem}") from None
     except OSError as problem:
@@ -132,15 +109,17 @@ def _file_layer(path: Path | None) -> Layer:
 
 
 def _environment_layer() -> Layer:
-    try:
-        layer = EnvSettingsSource(_Places)()
-    except SettingsError as problem:
-        raise ConfigError(f"{_ENV_PREFIX}*: {problem}; set single values, such as {_ENV_EXAMPLE}") from None
-    for section, values in layer.items():
-        if not isinstance(values, dict):
-            name = f"{_ENV_PREFIX}{section}".upper()
-            raise ConfigError(f"{name}: is a section; set single values, such as {_ENV_EXAMPLE}")
-    return _tables(cast("Layer", layer))
+    """The environment variables of sections there are; others that begin alike belong to other programs."""
+    layer: dict[str, dict[str, Any]] = {}
+    for variable, text in os.environ.items():
+        words = variable.lower().removeprefix(_ENV_PREFIX).split("__")
+        if not variable.lower().startswith(_ENV_PREFIX) or words[0] not in SECTIONS:
+            continue
+        if not words[1:]:
+            raise ConfigError(f"{variable.upper()}: is a section; set single values, such as {_ENV_EXAMPLE}")
+        depth = 2 if ".".join(words[:2]) in TABLES and words[2:] else 1
+        layer.setdefault(".".join(words[:depth]), {})["__".join(words[depth:])] = text
+    return layer
 
 
 def _tables(layer: Layer) -> Layer:
@@ -173,65 +152,29 @@ def _file_place(path: Path | None, section: str | None, name: str) -> str:
     return f"{path}: {name}"
 
 
-def _read(section: str, name: str, raw: Any, where: str) -> Any:  # noqa: ANN401 - a raw value can be anything
-    """The value a raw one stands for, by the option's own reading of text."""
-    options = TABLES[section].options()
-    if f"{section}.{name}" in TABLES:
+def _check_name(table: str, name: str, where: str) -> None:
+    """Refuse what is not the name of a single setting."""
+    if f"{table}.{name}" in TABLES:
         raise ConfigError(f"{where}: is a table of settings; `downloader config show` lists them")
-    if name not in options:
+    if name not in TABLES[table].options():
         raise ConfigError(
-            f"{where}: there is no setting {name!r} in [{section}]; `downloader config show` lists them all"
+            f"{where}: there is no setting {name!r} in [{table}]; `downloader config show` lists them all"
         )
-    parse = options[name].parse
+
+
+def _read(table: str, name: str, raw: Any, where: str) -> Any:  # noqa: ANN401 - a raw value can be anything
+    """The value of a raw one; `none` is None where the setting allows it."""
+    section = TABLES[table]
+    if isinstance(raw, str) and raw.lower() == _NONE and _may_be_none(section, name):
+        return None
     try:
-        if isinstance(raw, str) and raw.lower() == _NONE and _may_be_none(TABLES[section], name):
-            return None
-        if parse is None:
-            return raw
-        if isinstance(raw, (list, tuple)):
-            return tuple(part for text in raw for part in parse(str(text)))
-        return parse(raw) if isinstance(raw, str) else raw
+        return section.read(name, raw)
     except ValueError as problem:
         raise ConfigError(f"{where}: {problem}") from None
 
 
 def _may_be_none(section: type[Section], name: str) -> bool:
     return type(None) in get_args(get_type_hints(section)[name])
-
-
-def _check(merged: Layer, origins: Mapping[tuple[str, str], str]) -> Settings:
-    try:
-        settings = _ADAPTER.validate_python(_nested(merged))
-    except ValidationError as problem:
-        errors = problem.errors()
-        section, name = _key(errors[0]["loc"])
-        wants = {
-            error["msg"].removeprefix("Input ").partition(", unable to parse")[0]
-            for error in errors
-            if _key(error["loc"]) == (section, name)
-        }
-        raw = merged[section][name]
-        raise ConfigError(f"{origins[section, name]}: {' or '.join(sorted(wants))}, not {raw!r}") from None
-    names = [size.name for size in settings.transform.resize if size.name]
-    if len(names) != len(set(names)):
-        raise ConfigError(f"{origins['transform', 'resize']}: two sizes have the same name")
-    return settings
-
-
-def _nested(merged: Layer) -> Layer:
-    """The layer with every table in its place within its section."""
-    nested = {section: dict(merged[section]) for section in SECTIONS}
-    for table, values in merged.items():
-        section, dot, name = table.partition(".")
-        if dot:
-            nested[section][name] = values
-    return nested
-
-
-def _key(place: tuple[int | str, ...]) -> tuple[str, str]:
-    """Table and field of a place in nested settings, which may go on into the value."""
-    section, name, *further = (str(part) for part in place)
-    return (f"{section}.{name}", further[0]) if f"{section}.{name}" in TABLES else (section, name)
 
 
 def dump(settings: Settings) -> dict[str, Any]:
@@ -242,9 +185,9 @@ def dump(settings: Settings) -> dict[str, Any]:
 def restore(dumped: Mapping[str, Any]) -> Settings:
     """The settings that `dump` wrote; raises ConfigError where this version does not understand them."""
     try:
-        return _ADAPTER.validate_json(json.dumps(dumped))
-    except ValidationError as problem:
-        raise ConfigError(f"stored settings are not understood by this version: {problem.errors()[0]['msg']}") from None
+        return Settings(**dumped)
+    except (ConfigError, TypeError) as problem:
+        raise ConfigError(f"stored settings are not understood by this version: {problem}") from None
 
 
 def show_value(option: Option, value: Any) -> str:  # noqa: ANN401 - the value of any option

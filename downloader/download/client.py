@@ -6,7 +6,6 @@ and the list of open sockets. Requests go straight to the transport, since redir
 to decide on anyway: a quarter more URLs a second than through `httpx.Client` (604 against 754 at 8 threads, 100 KB).
 """
 
-import logging
 import os
 import random
 import secrets
@@ -21,7 +20,7 @@ from typing import BinaryIO
 import httpcore
 import httpx  # noqa: TID251 - its home
 
-from downloader.config.settings import show_size
+from downloader.config.values import show_size
 from downloader.download import headers, policy, resume
 from downloader.download.answer import Answer, Sums, checksum_is_listed, listed_checksum
 from downloader.download.body import BodyFile
@@ -37,10 +36,6 @@ from downloader.model.urls import BadUrl, check_url, masked, origin_of
 
 _REFILL_BYTES = 64 * 1024
 """An attempt that brought at least this much was worth it: the budget of attempts is full again."""
-
-# httpx logs every URL, secrets and all, at INFO.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 Result = Fetched | Failed | Skipped | Unchanged | Reschedule | None
 """What came of an attempt. None: nothing that is to be said, since another segment speaks for the item."""

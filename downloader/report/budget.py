@@ -1,6 +1,6 @@
 """How many failures a run may have, and what most of them have in common. Pure."""
 
-from downloader.config.settings import Budget
+from downloader.config.values import Budget
 
 ENOUGH = 100
 """Items that must be done before a percentage of them says anything."""

@@ -8,7 +8,8 @@ EXIF 2.32 section 4.6.4 A): 2 to 4 mirror or turn by 180 degrees, 5 to 8 also sw
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from downloader.config.settings import Fit, Gravity, Size
+from downloader.config.settings import Fit, Gravity
+from downloader.config.values import Size
 
 Sides = tuple[int, int]
 Box = tuple[float, float, float, float]

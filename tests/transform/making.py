@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from downloader.config.settings import TransformOptions, parse_sizes
+from downloader.config.settings import TransformOptions
+from downloader.config.values import parse_sizes
 from downloader.transform.image import Picture, render
 
 CORNERS = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220), "yellow": (220, 220, 30)}

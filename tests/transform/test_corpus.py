@@ -23,7 +23,8 @@ import pytest
 from making import shown
 from PIL import Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
 
-from downloader.config.settings import Size, TransformOptions, parse_sizes
+from downloader.config.settings import TransformOptions
+from downloader.config.values import Size, parse_sizes
 from downloader.model.failures import FailureKind
 from downloader.transform import geometry
 from downloader.transform.image import ImageError, Picture, render

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from downloader.config.settings import Fit, Gravity, Size, parse_sizes, variant_names
+from downloader.config.settings import Fit, Gravity
+from downloader.config.values import Size, parse_sizes, variant_names
 from downloader.transform import geometry
 from downloader.transform.geometry import ResizePlan, Sides
 

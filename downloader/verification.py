@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import file_digest
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from downloader.errors import OutputError
@@ -53,18 +53,18 @@ class Findings:
         return {"good": self.good, **asdict(self)}
 
 
-def verify(output: Path) -> Findings:
-    """Read every result again and hold it against the journal; items with a result missing are pending afterwards.
+def verify(output: str | PurePath) -> Findings:
+    """Re-hash every result and compare it with the journal; items with a missing result are pending afterwards.
 
     Raises:
         OutputLocked: a run is working on this output.
         JournalError: there is no journal, or it cannot be used.
         OutputError: the output cannot be read.
     """
-    findings = Findings()
-    with Workspace.open(output) as workspace:
-        _check_written(workspace.journal, output, findings)
-        _look_for_orphans(workspace.journal, output, findings)
+    findings, root = Findings(), Path(output)
+    with Workspace.open(root) as workspace:
+        _check_written(workspace.journal, root, findings)
+        _look_for_orphans(workspace.journal, root, findings)
     return findings
 
 
