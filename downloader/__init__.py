@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from downloader.pipeline import retry, run
     from downloader.report.summary import QueueFigures, StageFigures, Summary
     from downloader.stop import Stop
-    from downloader.transform.picture import Encoded, Picture, Unusable, Unwanted
+    from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture
     from downloader.transform.single import process_image
     from downloader.verification import Findings, verify
     from downloader.workspace import OutputView, open_output, stored_settings
@@ -58,6 +58,8 @@ __all__ = [
     "FailureKind",
     "Findings",
     "IllegalTransition",
+    "ImageError",
+    "ImageSkipped",
     "JournalError",
     "JpegOptions",
     "OutputError",
@@ -81,8 +83,6 @@ __all__ = [
     "Summary",
     "TransformOptions",
     "Unaccounted",
-    "Unusable",
-    "Unwanted",
     "Warn",
     "WebpOptions",
     "__version__",
@@ -144,8 +144,8 @@ _HOMES = {
     "transform.picture": (
         "Encoded",
         "Picture",
-        "Unusable",
-        "Unwanted",
+        "ImageError",
+        "ImageSkipped",
     ),
     "transform.single": ("process_image",),
     "verification": (

@@ -35,10 +35,10 @@ from downloader import (
     verify,
 )
 from downloader import (
-    Unusable as ImageError,
+    ImageError as ImageError,
 )
 from downloader import (
-    Unwanted as ImageSkipped,
+    ImageSkipped as ImageSkipped,
 )
 
 

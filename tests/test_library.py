@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from downloader import FailureKind, SkipReason, TransformOptions, Unusable, Unwanted, process_image
+from downloader import FailureKind, ImageError, ImageSkipped, SkipReason, TransformOptions, process_image
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "library.py"
 
@@ -126,10 +126,10 @@ def test_one_image_is_processed_in_memory(pictures: Path) -> None:
 
 def test_an_image_that_cannot_be_processed_is_an_exception(pictures: Path) -> None:
     """What cannot be decoded, what the options leave out, and a file that is not there."""
-    with pytest.raises(Unusable) as unusable:
+    with pytest.raises(ImageError) as unusable:
         process_image(b"GIF89a and nothing more")
     assert unusable.value.kind in {FailureKind.CORRUPT_IMAGE, FailureKind.TRUNCATED_IMAGE}
-    with pytest.raises(Unwanted) as unwanted:
+    with pytest.raises(ImageSkipped) as unwanted:
         process_image(pictures / "0.png", TransformOptions(min_side=100))
     assert unwanted.value.reason is SkipReason.TOO_SMALL
     with pytest.raises(FileNotFoundError):

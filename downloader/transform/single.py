@@ -14,8 +14,8 @@ def process_image(image: bytes | str | PurePath, options: TransformOptions | Non
     this in a process that you can limit and kill.
 
     Raises:
-        Unusable: no output can be made of it; `kind` says why.
-        Unwanted: the options leave it out (`min_side`, `max_aspect`).
+        ImageError: no output can be made of it; `kind` says why.
+        ImageSkipped: the options leave it out (`min_side`, `max_aspect`).
         OSError: the file cannot be read.
     """
     data = image if isinstance(image, bytes) else Path(image).read_bytes()
