@@ -16,6 +16,8 @@ from downloader import (
     DownloaderError,
     DownloadOptions,
     FailureKind,
+    ImageError,
+    ImageSkipped,
     JpegOptions,
     OutputOptions,
     RunOptions,
@@ -33,12 +35,6 @@ from downloader import (
     run,
     stored_settings,
     verify,
-)
-from downloader import (
-    ImageError as ImageError,
-)
-from downloader import (
-    ImageSkipped as ImageSkipped,
 )
 
 
