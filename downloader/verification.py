@@ -1,8 +1,9 @@
-"""Comparing an output with its journal: what is missing, what has changed, what nobody owns."""
+"""Comparing an output with its journal: results that are missing or changed, files that belong to no item."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import file_digest
@@ -10,12 +11,15 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from downloader.errors import OutputError
 from downloader.journal import Journal, Written, WrittenFile
+from downloader.sinks.files import FilesSink
+from downloader.sinks.interface import Sink
+from downloader.storage.interface import Store
+from downloader.storage.local import LocalStore
 from downloader.workspace import STATE_FOLDER, Workspace
 
 _THREADS = min(32, 4 * (os.cpu_count() or 1))
-"""Files read at the same time: hashing lets go of the interpreter's lock, and disks like several requests at once."""
+"""Files read at the same time: hashing releases the interpreter's lock, and disks serve several requests at once."""
 _BATCH = 1000
 
 
@@ -28,11 +32,18 @@ class _Finding(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Findings:
-    """What was found; paths are relative to the output folder, with `/` between folders.
+    """Differences between an output and its journal.
 
-    `items` succeeded and have `files`. `missing` are not there, `changed` have another size or sha256, `unreadable`
-    could not be read; `orphaned` are there and belong to no item. `requeued` is the number of items that the next run
-    makes again. Memory grows with what is wrong, not with what is right.
+    Memory grows with the number of differences, not with the size of the output.
+
+    Attributes:
+        items: items that succeeded.
+        files: the files of these items.
+        missing: files that are not there. Names are relative to the output folder, with `/` between folders.
+        changed: files with another size or sha256.
+        unreadable: files that could not be read.
+        orphaned: files that are there and belong to no item.
+        requeued: items with a missing file, which the next run makes again.
     """
 
     items: int = 0
@@ -45,16 +56,16 @@ class Findings:
 
     @property
     def good(self) -> bool:
-        """Whether the output is what the journal says, no more and no less."""
+        """Whether the output holds exactly what the journal says."""
         return not (self.missing or self.changed or self.unreadable or self.orphaned)
 
     def to_json(self) -> dict[str, Any]:
-        """The keys that users script against."""
+        """The result as `verify --json` prints it; the keys are public."""
         return {"good": self.good, **asdict(self)}
 
 
 def verify(output: str | PurePath) -> Findings:
-    """Re-hash every result and compare it with the journal; items with a missing result are pending afterwards.
+    """Re-hash every result and compare it with the journal; requeue items with a missing result.
 
     Raises:
         OutputLocked: a run is working on this output.
@@ -62,40 +73,47 @@ def verify(output: str | PurePath) -> Findings:
         OutputError: the output cannot be read.
     """
     findings, root = Findings(), Path(output)
-    with Workspace.open(root) as workspace:
-        _check_written(workspace.journal, root, findings)
-        _look_for_orphans(workspace.journal, root, findings)
+    store = LocalStore(root)
+    with Workspace.open(root) as workspace, closing(FilesSink(store)) as sink:
+        _check_results(workspace.journal, sink, findings)
+        _find_orphans(workspace.journal, store, findings)
     return findings
 
 
-def _check_written(journal: Journal, output: Path, findings: Findings) -> None:
-    """Read what succeeded items have written, and send back those of which something is missing."""
+def _check_results(journal: Journal, sink: Sink, findings: Findings) -> None:
+    """Read the files of succeeded items, and requeue the items with a missing one."""
 
-    def check(of_item: Written) -> list[_Finding]:
-        return [_check(output / file.path, file) for file in of_item.files]
+    def check(written: Written) -> list[_Finding]:
+        return [_check(sink, file) for file in written.files]
 
     last_id = 0
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
         while batch := journal.written(last_id, _BATCH):
             last_id = batch[-1].item_id
             incomplete = []
-            for of_item, found in zip(batch, pool.map(check, batch), strict=True):
-                for file, finding in zip(of_item.files, found, strict=True):
-                    if finding is not _Finding.GOOD:
-                        getattr(findings, finding).append(file.path)
+            for written, found in zip(batch, pool.map(check, batch), strict=True):
+                _count(findings, written, found)
                 if _Finding.MISSING in found:
-                    incomplete.append(of_item.item_id)
-                findings.files += len(found)
-            findings.items += len(batch)
+                    incomplete.append(written.item_id)
             findings.requeued += len(incomplete)
             journal.requeue(incomplete)
 
 
-def _check(path: Path, file: WrittenFile) -> _Finding:
+def _count(findings: Findings, written: Written, found: Sequence[_Finding]) -> None:
+    """Count an item, and what was found of each of its files."""
+    findings.items += 1
+    findings.files += len(found)
+    for file, finding in zip(written.files, found, strict=True):
+        if finding is not _Finding.GOOD:
+            getattr(findings, finding).append(file.path)
+
+
+def _check(sink: Sink, file: WrittenFile) -> _Finding:
     try:
-        with path.open("rb") as opened:
-            if os.fstat(opened.fileno()).st_size != file.bytes:
+        with sink.open(file.path) as opened:
+            if opened.seek(0, os.SEEK_END) != file.bytes:
                 return _Finding.CHANGED
+            opened.seek(0)
             return _Finding.GOOD if file_digest(opened, "sha256").hexdigest() == file.sha256 else _Finding.CHANGED
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return _Finding.MISSING
@@ -103,24 +121,8 @@ def _check(path: Path, file: WrittenFile) -> _Finding:
         return _Finding.UNREADABLE
 
 
-def _look_for_orphans(journal: Journal, output: Path, findings: Findings) -> None:
-    try:
-        paths = _files_below(output)
-        while batch := list(islice(paths, _BATCH)):
-            findings.orphaned += journal.unowned(batch)
-    except OSError as problem:
-        raise OutputError(f"{problem.filename}: cannot be looked into: {problem.strerror}") from problem
+def _find_orphans(journal: Journal, store: Store, findings: Findings) -> None:
+    names = store.names(excluded=STATE_FOLDER)
+    while batch := list(islice(names, _BATCH)):
+        findings.orphaned += journal.unowned(batch)
     findings.orphaned.sort()
-
-
-def _files_below(output: Path) -> Iterator[str]:
-    """All that is no folder, by its path below the output; links are not followed, state folders not entered."""
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        with os.scandir(output / folder) as entries:
-            for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    yield folder + entry.name
-                elif entry.name != STATE_FOLDER:
-                    pending.append(f"{folder}{entry.name}/")

@@ -1,13 +1,14 @@
 """The `files` sink: one file for each result, under its final name in a store.
 
-Order of durability, for a batch at a time: every file to disk, then every rename, then every folder; only then does the
-journal record it (see `writer`). So an item that is recorded as stored always has its files.
+Order of durability for each batch: fsync of every file, every rename, fsync of every folder; only then does the journal
+record it (see `writer`). So an item that is recorded as stored always has its files.
 """
 
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from io import BufferedIOBase
 
 from downloader.model.failures import FailureKind, SkipReason, Stage
 from downloader.model.items import (
@@ -46,32 +47,18 @@ class FilesSink:
 
     Args:
         store: where the files go.
-        replace: results replace whatever has their names.
+        replace: results replace files of any origin that have their names.
         variants: the names of the sizes; they tell what an existing output could be called.
         is_foreign: whether the store held files before any run worked on it.
     """
 
-    def __init__(self, store: Store, *, replace: bool, variants: Sequence[str | None], is_foreign: bool) -> None:
+    def __init__(
+        self, store: Store, *, replace: bool = False, variants: Sequence[str | None] = (None,), is_foreign: bool = True
+    ) -> None:
         self._store = store
         self._replace = replace
         self._variants = variants
         self._is_foreign = is_foreign
-
-    def existing_output(self, item: Item) -> str | None:
-        """The name of an output of this item that is there and not from an earlier run; None where there is none."""
-        if self._replace or item.renewed or not self._is_foreign:
-            return None
-        extensions = _IMAGE_EXTENSIONS if item.name.extension is None else (item.name.extension,)
-        names = (
-            layout.output_path(item.name, item.key, variant, extension)
-            for extension in extensions
-            for variant in self._variants
-        )
-        return next((name for name in names if self._store.exists(name)), None)
-
-    def has_outputs(self, previous: PreviousResult) -> bool:
-        """Whether every output of an earlier run is there, with the size it had."""
-        return all(self._store.size(path) == size for path, size in previous.outputs)
 
     def store(self, batch: Sequence[Result | Failed | Skipped | Unchanged]) -> list[Outcome]:
         """Store the results of a batch durably; other facts pass through."""
@@ -82,7 +69,9 @@ class FilesSink:
             fact if isinstance(fact, Failed | Skipped | Unchanged) else self._place(fact.item, moves[index])
             for index, fact in enumerate(batch)
         ]
-        self._store.sync(move.output.path for files in moves.values() for move in files)
+        self._store.sync(
+            output.path for index in moves if isinstance(stored := outcomes[index], Stored) for output in stored.outputs
+        )
         span = Span(Phase.WRITE, started_s, time.monotonic(), threading.current_thread().name)
         for index in moves:
             outcomes[index] = replace(outcomes[index], spans=(span,))
@@ -109,6 +98,26 @@ class FilesSink:
                 before = {path for path, _ in outcome.item.previous.outputs}
                 for path in before - {output.path for output in outcome.outputs}:
                     self._store.remove(path)
+
+    def existing_output(self, item: Item) -> str | None:
+        """The name of an output of this item that exists and is not from an earlier run; None if there is none."""
+        if self._replace or item.renewed or not self._is_foreign:
+            return None
+        extensions = _IMAGE_EXTENSIONS if item.name.extension is None else (item.name.extension,)
+        names = (
+            layout.output_path(item.name, item.key, variant, extension)
+            for extension in extensions
+            for variant in self._variants
+        )
+        return next((name for name in names if self._store.exists(name)), None)
+
+    def has_outputs(self, previous: PreviousResult) -> bool:
+        """Whether every output of an earlier run is there, with the size it had."""
+        return all(self._store.size(path) == size for path, size in previous.outputs)
+
+    def open(self, path: str) -> BufferedIOBase:
+        """Open an output for reading."""
+        return self._store.open(path)
 
     def close(self) -> None:
         """Close the store."""

@@ -1,7 +1,8 @@
 """The protocol of a store: whole files under names, put once and durably. Implementations: `local`."""
 
-from collections.abc import Iterable
-from typing import BinaryIO, Protocol
+from collections.abc import Iterable, Iterator
+from io import BufferedIOBase
+from typing import Protocol
 
 
 class NameTaken(Exception):
@@ -13,43 +14,54 @@ class NameRefused(Exception):
 
 
 class Store(Protocol):
-    """Whole files under relative names, `/` between folders, never outside the store.
+    """Whole files under relative names, with `/` between folders.
 
-    Every method raises OutputError where the place as a whole cannot be used: full, read-only, gone.
+    Nothing outside the store is ever written or removed. One thread at a time calls the methods that change something;
+    any thread may read. The writing methods raise OutputError if the store as a whole cannot be used: full, read-only,
+    gone.
     """
 
     def sync_staged(self, paths: Iterable[str]) -> None:
         """Make staged files of this machine durable, so that `put` may move them."""
 
     def check(self, name: str, *, replace: bool) -> None:
-        """Raise what `put` would raise under this name now; the folder of the name is there afterwards.
+        """Raise what `put` would raise for this name now; make the folder it lies in.
 
         Raises:
             NameTaken: there is such a file, and `replace` is false.
-            NameRefused: the name leads outside the store, or stands in the way of a folder.
+            NameRefused: the name leads outside the store, or a file and a folder want the same name.
         """
 
     def put(self, staged: str, name: str) -> None:
-        """Move a staged file under a name that `check` has passed; what is there is replaced.
+        """Move a staged file to a name that `check` accepted, replacing the file that is there.
+
+        Readers see the old file or the new one, never a part of it.
 
         Raises:
-            NameRefused: a folder has this name.
+            NameRefused: a file and a folder want the same name.
         """
 
     def sync(self, names: Iterable[str]) -> None:
-        """Make the names of files that were put durable."""
+        """Make files durable under the names to which they were put."""
 
     def exists(self, name: str) -> bool:
         """Whether there is anything under this name."""
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Bytes of a file; None if there is none."""
 
-    def open(self, name: str) -> BinaryIO:
-        """A file, for reading; raises OSError where it cannot be read."""
+    def names(self, *, excluded: str) -> Iterator[str]:
+        """The name of every file in the store, except those in folders called `excluded`, in any order.
+
+        Raises:
+            OutputError: the store cannot be listed.
+        """
+
+    def open(self, name: str) -> BufferedIOBase:
+        """Open a file for reading; raise OSError if it cannot be read."""
 
     def remove(self, name: str) -> None:
-        """Remove a file; no error where there is none."""
+        """Remove a file; do nothing if there is none."""
 
     def close(self) -> None:
         """Release what the store holds, such as threads."""
