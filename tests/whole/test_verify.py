@@ -30,7 +30,7 @@ def test_a_sound_output_is_said_to_be_sound(cli: Command, out: Path) -> None:
     assert (done.code, done.err) == (0, "")
     empty: dict[str, list[str]] = {"missing": [], "changed": [], "unreadable": [], "orphaned": []}
     assert done.json == {"good": True, "items": 8, "files": 16, "requeued": 0, **empty}
-    assert "all as they were written" in cli("verify", "out").out
+    assert "all as recorded" in cli("verify", "out").out
 
 
 def test_every_finding_is_told_and_what_is_missing_is_made_again(cli: Command, site: Site, out: Path) -> None:
