@@ -17,7 +17,7 @@ figures are medians, ± half the range. Of several settings the fastest in a tri
 others. Files are in memory before; outputs go to fresh folders on one disk, are checked (all there, pixel sizes,
 likeness to a full decode with Lanczos, or equal bytes), emptied, and deleted at the very end: where making a file grew
 much dearer during a work, deletions weigh on its figures. Ours keeps its journal, hashes and fsync; the
-others have none. How and why: [ADR 0017](adr/0017-how-speed-is-measured.md)."""
+others have none. How and why: [performance.md](performance.md#measuring)."""
 _PROCESSES = "The parent downloads, plans, stores and keeps the journal; it must not be what limits a run."
 _COLUMNS = """\
 `ours is faster`: their time by ours. CPU and memory are those of all processes of a contestant, without the server's;
