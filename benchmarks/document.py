@@ -1,4 +1,4 @@
-"""The report: every table, and what one has to know to believe or repeat it. Pure."""
+"""The report: all tables, with what is needed to judge and repeat them. Pure."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from benchmarks.contest import Outcome
 from benchmarks.machine import Conditions
 
 _QUIET = 0.5
-"""A load average above it before the start means that others use the machine."""
+"""A higher load average before the start means that the machine is in use."""
 
 _NOISE = " Others were using the machine (load {load:.1f}), so take these figures as rough."
 _TRIAL = " Not the whole corpora: a trial, in which the time to start weighs too much."
@@ -25,7 +25,7 @@ memory that several processes share counts for each. `KB` is the mean of an outp
 
 
 def document(outcomes: Sequence[Outcome], conditions: Conditions, *, rounds: int) -> str:
-    """Everything as one Markdown text."""
+    """The whole report as Markdown."""
     noise = _NOISE.format(load=conditions.load) if conditions.load > _QUIET else ""
     trial = "" if all(outcome.files.whole for outcome in outcomes) else _TRIAL
     parts = [

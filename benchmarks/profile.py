@@ -1,10 +1,10 @@
 """Where the CPU of our parent process goes: by thread, exactly; by part of the program, from samples of py-spy.
 
-py-spy looks from outside, a hundred times a second, at the stack of the thread that holds the interpreter's lock, which
-is what the threads of the parent compete for. (Without the lock as a mark it takes threads that wait for running ones.)
-It does not favour places where a thread gives way, as a sampler inside the process would. What C code does without the
-lock, such as hashing, reading and writing, counts for the threads only. `make bench-peers` installs it; without it
-there is only the split by thread.
+py-spy samples from outside, a hundred times a second, the stack of the thread that holds the interpreter lock, which is
+what the threads of the parent compete for. (Without the lock as a criterion it mistakes waiting threads for running
+ones.) It does not favour places where a thread releases the lock, as a sampler inside the process would. Work of C code
+without the lock, such as hashing, reading and writing, counts for the threads only. `make bench-peers` installs py-spy;
+without it there is only the split by thread.
 """
 
 import json
@@ -48,13 +48,13 @@ PARTS = (
     ("<frozen importlib", "start-up: imports"),
     ("downloader/", "start-up and the rest"),
 )
-"""How parts are told from file names: the innermost frame that belongs to one decides, and of one frame the first."""
+"""Parts by file name: the innermost frame that matches decides; of several matches the first."""
 ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Milliseconds of the parent process for an item: of CPU, by thread; of holding the interpreter's lock, by part."""
+    """Milliseconds of the parent process per item: CPU by thread, and time holding the interpreter lock by part."""
 
     work: Work
     count: int
