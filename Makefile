@@ -51,7 +51,7 @@ arch: $(INSTALLED)  ## check which module may import which
 
 coverage: $(INSTALLED)  ## run the test suite, measure branch coverage of all processes, and check the floor
 	rm -rf .coverage-data && mkdir .coverage-data
-	$(BIN)/coverage run $(PYTEST) $(TESTS)
+	$(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
