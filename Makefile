@@ -1,58 +1,90 @@
-# Everything here works on a fresh machine with Python 3.11 or later and make; nothing else need be installed.
+# Everything here works on a fresh machine with Python 3.11 or later and make; nothing else needs to be installed.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CODE := downloader tests benchmarks examples
+PYTEST := -m pytest -n auto --dist worksteal
+export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
-.PHONY: demo test test-transports check fmt lint type arch crash corpus bench bench-peers clean
+.DEFAULT_GOAL := help
+.PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
+	test-transports crash corpus bench bench-peers clean
+
+help:  ## list the targets
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+setup: $(INSTALLED)  ## create .venv with the package and every development tool
+
+hooks: $(INSTALLED)  ## run the checks of .pre-commit-config.yaml before each commit
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pre-commit
+	$(BIN)/pre-commit install
+
 demo: $(INSTALLED)  ## run the whole pipeline against a local server
 	$(BIN)/downloader demo
 
-test: $(INSTALLED)  ## the test suite
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(INSTALLED)  ## run the test suite; TESTS='tests/model -k states' runs a part
+	$(BIN)/python $(PYTEST) $(TESTS)
 
-test-transports: $(INSTALLED)  ## heavier: all that downloads, over each transport
-	for transport in httpcore httptools; do \
-		DOWNLOADER_DOWNLOAD__TRANSPORT=$$transport $(BIN)/python -m pytest -n auto tests/download tests/test_net.py tests/whole || exit 1; \
-	done
+check: format-check lint type arch coverage  ## what CI runs: format, lint, types, layers, tests with coverage
 
-check: $(INSTALLED) lint type arch test  ## what CI runs: format, lint, types, layers, tests
-
-fmt: $(INSTALLED)
+fmt: $(INSTALLED)  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-lint: $(INSTALLED)
+format-check: $(INSTALLED)  ## check the formatting
 	$(BIN)/ruff format --check $(CODE)
+
+lint: $(INSTALLED)  ## lint with every rule of ruff; exceptions and their reasons are in pyproject.toml
 	$(BIN)/ruff check $(CODE)
 
-type: $(INSTALLED)
+type: $(INSTALLED)  ## check types: mypy everywhere, and pyright for the public API
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-arch: $(INSTALLED)
+arch: $(INSTALLED)  ## check which module may import which
 	$(BIN)/lint-imports --no-cache
 
-crash: $(INSTALLED)  ## heavier: kills real processes many times
+coverage: $(INSTALLED)  ## run the test suite, measure branch coverage of all processes, and check the floor
+	rm -rf .coverage-data && mkdir .coverage-data
+	$(BIN)/coverage run $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+matrix:  ## run the test suite on every Python from 3.11 on that this machine has; TESTS as above
+	.ci/matrix $(TESTS)
+
+constraints:  ## renew constraints.txt with the newest versions that pyproject.toml allows
+	rm -rf .venv-constraints
+	$(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	.venv-constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
+	rm -rf .venv-constraints
+
+test-transports: $(INSTALLED)  ## slow: everything that downloads, over each HTTP implementation
+	for transport in httpcore httptools; do \
+		DOWNLOADER_DOWNLOAD__TRANSPORT=$$transport $(BIN)/python $(PYTEST) \
+			tests/download tests/test_net.py tests/whole || exit 1; \
+	done
+
+crash: $(INSTALLED)  ## slow: kill real processes many times
 	$(BIN)/python -m pytest -m crash
 
-corpus: $(INSTALLED)  ## needs DOWNLOADER_CORPUS=FOLDER: every file in it gets a sensible outcome
+corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py
 
-bench: $(INSTALLED)  ## heavier: this program beside its peers, a table; BENCH='--write' or '--scale 0.1 web' or '--profile'
+bench: $(INSTALLED)  ## slow: compare with other programs; BENCH='--write', '--scale 0.1 web' or '--profile'
 	$(BIN)/python -m benchmarks $(BENCH)
 
-bench-peers: $(INSTALLED)  ## what `make bench` compares with and pip has; the others are looked for on the PATH
+bench-peers: $(INSTALLED)  ## install what `make bench` compares with and pip has; the others are found on the PATH
 	$(PYTHON) -m venv .venv-bench/img2dataset
 	.venv-bench/img2dataset/bin/python -m pip install --quiet --disable-pip-version-check img2dataset==1.47.0
 	$(PYTHON) -m venv .venv-bench/reference
 	.venv-bench/reference/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pycurl py-spy
 
-clean:
-	rm -rf .venv .venv-bench demo-output build dist
+clean:  ## remove everything that the other targets create
+	rm -rf .venv .venv-bench .venv-constraints .venv-matrix .coverage-data demo-output build dist

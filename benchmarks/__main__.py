@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: hold the contests and print the tables."""
+"""`python -m benchmarks`: run the comparisons and print the tables."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ from benchmarks.works import WORKS, Work
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _PROFILED = {"web": 16, "large": 16, "bytes100k": 16, "bytes3k": 16}
-"""Works whose parent process is looked into, and with how many download threads."""
+"""Workloads whose parent process is profiled, and with how many download threads."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
         print(table.profiles(profiles))
         return
     if options.write and (options.scale != 1 or options.works or options.rounds < _parser().get_default("rounds")):
-        raise SystemExit("--write wants the whole: every work, --scale 1 and no fewer rounds than usual")
+        raise SystemExit("--write needs every work, --scale 1 and no fewer rounds than the default")
     load = machine.load()
     home().mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=home(), prefix="run-") as scratch:
@@ -41,13 +41,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="This program beside its peers.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare this program with others.")
     names = ", ".join(work.name for work in WORKS)
-    parser.add_argument("works", nargs="*", type=_work, metavar="WORK", help=f"of {names}; all of them without any")
+    parser.add_argument("works", nargs="*", type=_work, metavar="WORK", help=f"of {names}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant (5)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the files (1); less is a trial")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
-    parser.add_argument("--profile", action="store_true", help="instead: where our parent's CPU goes")
+    parser.add_argument("--profile", action="store_true", help="instead: where the CPU of our parent process goes")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Whether a contestant did the work: all files there, of the right size, and looking as they should.
+"""Check the outputs of a contestant: all files present, of the right size, and similar to the reference.
 
-The yardstick for pictures is the fully decoded original, resized by Lanczos in Pillow. It was not compressed again, so
-what is measured against it includes the loss of JPEG at quality 85, about the same for all.
+The reference is the fully decoded original, resized with Lanczos by Pillow. It is not compressed again, so the
+difference includes the loss of JPEG at quality 85, which is about the same for all contestants.
 """
 
 import json
@@ -17,20 +17,20 @@ from benchmarks.corpora import Corpus
 
 BOX_PX = 256
 _LOOKED_AT = 16
-"""Pictures compared pixel by pixel, evenly over the corpus."""
+"""Images compared pixel by pixel, spread evenly over the corpus."""
 _SLACK_PX = 1
 """Programs round half pixels differently."""
 _LEAST_DB = 25.0
-"""Below it a picture is not the same: other content, upside down, or broken."""
+"""Below it an image is not the same: different content, upside down, or broken."""
 _PEAK = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What was found.
+    """Result of a check.
 
-    `right` of `expected` files are there and as they should be. `mean_db`: likeness of a sample to the yardstick, PSNR
-    in dB; `mean_bytes`: of a file.
+    `right` of `expected` files are present and correct. `mean_db`: PSNR of a sample to the reference, in dB;
+    `mean_bytes`: mean file size.
     """
 
     expected: int
@@ -41,7 +41,7 @@ class Checked:
 
     @property
     def fault(self) -> str | None:
-        """Why this run does not count."""
+        """Why this run is invalid; None if it is valid."""
         if self.right < self.expected:
             return f"only {self.right} of {self.expected} files are right"
         if self.least_db is not None and self.least_db < _LEAST_DB:
@@ -51,13 +51,13 @@ class Checked:
 
 @dataclass(slots=True)
 class Checker:
-    """Checks outputs of one corpus; keeps the yardsticks it has made."""
+    """Checks outputs of one corpus; caches the references."""
 
     corpus: Corpus
     _yardsticks: dict[tuple[str, tuple[int, int]], Image.Image] = field(default_factory=dict)
 
     def check(self, out: Path) -> Checked:
-        """Look at everything in an output folder."""
+        """Check everything in an output folder."""
         found = dict(outputs(out, self.corpus))
         sizes = [path.stat().st_size for path in found.values()]
         mean_bytes = statistics.fmean(sizes) if sizes else 0.0
@@ -96,9 +96,9 @@ class Checker:
 
 
 def outputs(out: Path, corpus: Corpus) -> Iterator[tuple[str, Path]]:
-    """Each result, with the name of the file it was made of.
+    """Each result, with the name of its source file.
 
-    img2dataset numbers its files, and tells the URL in a `.json` beside each; all others keep the name.
+    img2dataset numbers its files and stores the URL in a `.json` beside each; all others keep the name.
     """
     known = set(corpus.names)
     for path in out.rglob("*.jpg" if corpus.images else "*.bin"):
@@ -111,13 +111,13 @@ def outputs(out: Path, corpus: Corpus) -> Iterator[tuple[str, Path]]:
 
 
 def fitted(size: tuple[int, int]) -> tuple[int, int]:
-    """The size of a picture in the box, its shape kept; never larger than it was."""
+    """The size of an image fitted into the box; never enlarged."""
     scale = min(BOX_PX / max(size), 1.0)
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
 def psnr_db(one: Image.Image, other: Image.Image) -> float:
-    """How alike two pictures of one size are: peak signal to noise ratio over all channels, in dB."""
+    """Peak signal-to-noise ratio of two images of equal size, over all channels, in dB."""
     squares = [rms**2 for rms in ImageStat.Stat(ImageChops.difference(one, other)).rms]
     mean_square = statistics.fmean(squares)
     return math.inf if mean_square == 0 else 10 * math.log10(_PEAK**2 / mean_square)

@@ -1,9 +1,9 @@
-"""The contest of one work: prepare, try settings, then run everybody in turn, several times over.
+"""Compare all contestants in one workload: prepare, try settings, then run each in turn, several times.
 
-Outputs are emptied after each run and deleted only when all is over: on ext4 without a journal, which virtual machines
-like to use, making a file costs up to 0.7 ms of CPU while many were deleted in the minutes before, and 0.02 ms else
-(its allocator passes over fresh deletions one by one). Whoever runs after a deletion would pay for it. What a
-contestant deletes itself still counts, so the cost of making a file is looked at before and after, and shown.
+Outputs are emptied after each run and deleted only at the very end: on ext4 without a journal, common in virtual
+machines, creating a file costs up to 0.7 ms of CPU if many were deleted in the minutes before, and 0.02 ms otherwise
+(the allocator skips fresh deletions one by one), so deleting would slow down the next contestant. What a contestant
+deletes itself still counts; the cost of creating a file is therefore measured before and after, and reported.
 """
 
 import os
@@ -26,12 +26,12 @@ from benchmarks.works import Work
 _LIMIT_S = 300.0
 """Seconds one run may take."""
 _PROBES = 300
-"""Files made to see what making one costs."""
+"""Files created to measure what creating one costs."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """How one contestant did in one work. `fault`: why it has no figures; `tried`: wall seconds of every setting."""
+    """Result of one contestant in one workload. `fault`: why it has no figures; `tried`: wall seconds per setting."""
 
     contestant: Contestant
     setting: Setting = field(default_factory=dict)
@@ -41,24 +41,24 @@ class Result:
     fault: str | None = None
 
     def median(self, figure: Callable[[Usage], float]) -> float:
-        """Of a figure over all runs."""
+        """The median of a figure over all runs."""
         return statistics.median(figure(usage) for usage in self.usages)
 
     @property
     def wall_s(self) -> float | None:
-        """The median; None without a run that counts."""
+        """The median wall time; None without a valid run."""
         return self.median(lambda usage: usage.wall_s) if self.usages and self.fault is None else None
 
     @property
     def spread(self) -> float:
-        """How far the slowest run lies above the fastest, as a share of the median: the noise."""
+        """Range of the wall times as a share of their median: the noise."""
         walls = [usage.wall_s for usage in self.usages]
         return (max(walls) - min(walls)) / statistics.median(walls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a work went. `create_us`: CPU microseconds to make a file, before and after."""
+    """Results of one workload. `create_us`: CPU microseconds to create a file, before and after."""
 
     work: Work
     server: str | None
@@ -67,12 +67,12 @@ class Outcome:
     create_us: tuple[float, float]
 
     def result(self, name: str) -> Result | None:
-        """Of a contestant; None where it has no figures."""
+        """The result of a contestant; None if it has no figures."""
         return next((r for r in self.results if r.contestant.name == name and r.wall_s is not None), None)
 
 
 def hold(work: Work, scratch: Path, *, rounds: int, scale: float) -> Outcome:
-    """Run everybody who is installed, interleaved, `rounds` times, below an empty folder that is deleted later."""
+    """Run every installed contestant, interleaved, `rounds` times, in an empty folder that is deleted later."""
     files = corpus(work.corpus, scale)
     results = [Result(contestant=contestant) for contestant in work.contestants]
     for result in results:
@@ -101,7 +101,7 @@ def hold(work: Work, scratch: Path, *, rounds: int, scale: float) -> Outcome:
 
 
 def create_us(folder: Path) -> float:
-    """CPU microseconds that making an empty file costs now."""
+    """CPU microseconds that creating an empty file costs now."""
     folder.mkdir()
     started_s = time.thread_time()
     for number in range(_PROBES):
@@ -110,7 +110,7 @@ def create_us(folder: Path) -> float:
 
 
 class _Arena:
-    """What all contestants of a work are given."""
+    """The inputs that all contestants of a workload share, and the folders they run in."""
 
     def __init__(self, files: Corpus, base: str, scratch: Path) -> None:
         self.checker = Checker(files)
@@ -124,12 +124,12 @@ class _Arena:
 
     @contextmanager
     def run(self, contestant: Contestant, setting: Setting) -> Iterator[tuple[Usage, Path]]:
-        """Run a contestant in fresh folders; yields what it used and where its outputs are until the block ends."""
+        """Run a contestant in new folders; yield its usage and its output folder, which is emptied afterwards."""
         self._runs += 1
         places = {name: self._scratch / str(self._runs) / name for name in ("out", "raw")}
         for folder in places.values():
             folder.mkdir(parents=True)
-        os.sync()  # nothing is left to write from the run before
+        os.sync()  # so that no writes of the previous run remain
         line = command(contestant.line, setting, {**self._places, **places})
         try:
             yield measure(["sh", "-c", line], limit_s=_LIMIT_S, extra=ENVIRONMENT), places["out"]
@@ -139,14 +139,14 @@ class _Arena:
 
 
 def _empty(folder: Path) -> None:
-    """Give the space of all files back, without deleting any."""
+    """Free the space of all files without deleting any."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             os.truncate(path, 0)
 
 
 def _choose(result: Result, arena: _Arena) -> None:
-    """Try every setting once, keep the fastest."""
+    """Try every setting once and keep the fastest."""
     settings = result.contestant.settings
     result.setting = settings[0]
     if len(settings) == 1:
@@ -161,7 +161,7 @@ def _choose(result: Result, arena: _Arena) -> None:
 
 
 def _run(result: Result, arena: _Arena) -> None:
-    """One run that counts, unless its outputs are wrong."""
+    """One measured run; its outputs are checked."""
     with arena.run(result.contestant, result.setting) as (usage, out):
         result.checked = arena.checker.check(out)
     result.usages.append(usage)
@@ -185,7 +185,7 @@ def _server(work: Work, files: Corpus) -> Iterator[Server | None]:
 
 
 def _warm(files: Corpus) -> None:
-    """Have the files in memory: disks are not what is compared."""
+    """Read all files into the page cache: disks are not compared."""
     for name in files.names:
         (files.folder / name).read_bytes()
 

@@ -1,12 +1,12 @@
-"""Who takes part, and the command lines they are given: for each the best we know of, with several settings to try.
+"""The contestants and their command lines: the best we know for each, with several settings to try.
 
 A line is for `sh -c`. In braces: `{urls}` a list of URLs, `{curl_urls}` the same as curl reads it, `{folder}` the same
 files in a local folder, `{out}` where results belong, `{raw}` a folder on the same disk for originals that are deleted
 later, `{cores}`, `{batch}` files for one call of an image program, `{count}` all files, and the settings.
 
-What is in a peer's favour: img2dataset neither hashes nor reads EXIF here, GraphicsMagick and libvips decode at a
-smaller scale, image programs get many files a call and one process a core; none of them makes its files durable, checks
-what it received, or can go on after a kill, all of which stays on in ours.
+In favour of the others: img2dataset neither hashes nor reads EXIF here, GraphicsMagick and libvips decode at a smaller
+scale, image programs get many files per call and one process per core. None of them syncs its files, verifies what it
+received, or can resume after a kill; ours does all of that here too.
 """
 
 import os
@@ -32,12 +32,12 @@ LIBCURL = "libcurl threads"
 CORES = os.cpu_count() or 1
 _ROOT = Path(__file__).parents[1]
 PEERS = _ROOT / ".venv-bench"
-"""Made by `make bench-peers`."""
+"""Created by `make bench-peers`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Something to run, and the command that tells its version."""
+    """A program, and the command that prints its version."""
 
     path: str
     version: tuple[str, ...]
@@ -53,7 +53,7 @@ def _system(path: str, word: str = "--version") -> Program:
 
 
 def _peer(folder: str, name: str, code: str) -> Program:
-    """A program in an environment of its own, and Python code that tells its version there."""
+    """A program in an environment of its own, and Python code that prints its version there."""
     programs = PEERS / folder / "bin"
     return Program(path=str(programs / name), version=(str(programs / "python"), "-c", code))
 
@@ -71,12 +71,12 @@ PROGRAMS = {
     ),
     "reference": _peer("reference", "python", "import pycurl; print(pycurl.version)"),
 }
-"""By the name that lines use in braces."""
+"""By the name used in braces in command lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
-    """One way to do a work. `needs`: programs; `settings`: tried once each, the fastest is measured."""
+    """One way to do a workload. `needs`: programs; `settings`: each is tried once, the fastest is measured."""
 
     name: str
     needs: tuple[str, ...]
@@ -90,7 +90,7 @@ class Contestant:
 
 
 _DOWNLOADS = tuple({"n": n} for n in (4, 8, 16, 32))
-"""Downloads at the same time."""
+"""Concurrent downloads."""
 
 _FETCHERS = {
     CURL: (
@@ -172,7 +172,7 @@ def from_folder() -> tuple[Contestant, ...]:
 
 
 def bytes_only(threads: int | None = None) -> tuple[Contestant, ...]:
-    """URLs to the same bytes in files; `threads` where that is given and not to be tried."""
+    """URLs to the same bytes in files; with `threads` fixed, or tried."""
     settings: tuple[Setting, ...] = _DOWNLOADS if threads is None else ({"n": threads},)
     ours = Contestant(
         name=OURS,

@@ -1,4 +1,4 @@
-"""The files that are downloaded and transformed: made here, the same on every machine, and kept for the next time.
+"""The files that are downloaded and transformed: generated, identical on every machine, and cached.
 
 A picture is a *dead leaves* scene: discs over discs, their radii by a power law, which gives edges and areas as
 photographs have them (Lee, Mumford and Huang, "Occlusion models for natural images", 2001). Over it lies texture of
@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 _MAKING = 1
-"""The version of how files are made: raise it with every change below, so that kept files are not mistaken for new."""
+"""Version of the generator: increase it with every change below, so that cached files are not reused."""
 
 _QUALITIES = (85, 88, 90, 92)
 _RATIOS = (4 / 3, 3 / 2, 16 / 9, 1.0, 3 / 4, 2 / 3)
@@ -103,7 +103,7 @@ def home() -> Path:
 
 
 def corpus(name: str, scale: float = 1.0) -> Corpus:
-    """The corpus of that name, made now if it is not there. `scale` is the share of its files."""
+    """The corpus with this name, generated if missing. `scale` is the share of its files."""
     recipe = RECIPES[name]
     count = max(ceil(recipe.count * scale), 1)
     folder = home() / f"{name}-{_MAKING}-{count}"
@@ -114,7 +114,7 @@ def corpus(name: str, scale: float = 1.0) -> Corpus:
 
 
 def _build(wanted: Corpus) -> None:
-    """Make all files in a temporary folder that gets its name when it is whole."""
+    """Generate all files in a temporary folder, which is renamed when complete."""
     temporary = wanted.folder.with_suffix(".new")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

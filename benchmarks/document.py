@@ -1,4 +1,4 @@
-"""The report: every table, and what one has to know to believe or repeat it. Pure."""
+"""The report: all tables, with what is needed to judge and repeat them. Pure."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from benchmarks.contest import Outcome
 from benchmarks.machine import Conditions
 
 _QUIET = 0.5
-"""A load average above it before the start means that others use the machine."""
+"""A higher load average before the start means that the machine is in use."""
 
 _NOISE = " Others were using the machine (load {load:.1f}), so take these figures as rough."
 _TRIAL = " Not the whole corpora: a trial, in which the time to start weighs too much."
@@ -17,7 +17,7 @@ figures are medians, ± half the range. Of several settings the fastest in a tri
 others. Files are in memory before; outputs go to fresh folders on one disk, are checked (all there, pixel sizes,
 likeness to a full decode with Lanczos, or equal bytes), emptied, and deleted at the very end: where making a file grew
 much dearer during a work, deletions weigh on its figures. Ours keeps its journal, hashes and fsync; the
-others have none. How and why: [ADR 0017](adr/0017-how-speed-is-measured.md)."""
+others have none. How and why: [performance.md](performance.md#measuring)."""
 _PROCESSES = "The parent downloads, plans, stores and keeps the journal; it must not be what limits a run."
 _COLUMNS = """\
 `ours is faster`: their time by ours. CPU and memory are those of all processes of a contestant, without the server's;
@@ -25,7 +25,7 @@ memory that several processes share counts for each. `KB` is the mean of an outp
 
 
 def document(outcomes: Sequence[Outcome], conditions: Conditions, *, rounds: int) -> str:
-    """Everything as one Markdown text."""
+    """The whole report as Markdown."""
     noise = _NOISE.format(load=conditions.load) if conditions.load > _QUIET else ""
     trial = "" if all(outcome.files.whole for outcome in outcomes) else _TRIAL
     parts = [

@@ -1,4 +1,4 @@
-"""Where and with what figures were taken."""
+"""The conditions under which figures were taken."""
 
 import os
 import platform
@@ -25,12 +25,12 @@ class Conditions:
 
 
 def conditions(load: float) -> Conditions:
-    """Of this machine, now; `load` was taken before the benchmark began."""
+    """The conditions of this machine; `load` was taken before the benchmark began."""
     return Conditions(machine=_machine(), date=datetime.now(UTC).date().isoformat(), load=load, versions=_versions())
 
 
 def load() -> float:
-    """Processes that were running or waiting to, over the last minute: what disturbs a measurement."""
+    """The load average of the last minute: what disturbs a measurement."""
     return os.getloadavg()[0]
 
 

@@ -1,7 +1,7 @@
 """One command, measured: wall time, CPU of every process it started, and the memory of all of them together.
 
 The command runs below a small process of its own, `python -m benchmarks.measure`, which adopts orphans: workers of a
-fork server would otherwise be nobody's children and their CPU would be counted nowhere. Wall time ends with the
+fork server would otherwise belong to no one and their CPU would not be counted. Wall time ends with the
 command itself; CPU is complete when its last descendant has ended.
 """
 
@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.tied import adopt_orphans, end_with_parent
 
-_FIRST_LOOK_S = 0.02
-_LOOK_S = 0.25
-"""Seconds to the first look at memory, and between later ones: a look costs well under a millisecond a process."""
+_FIRST_SAMPLE_S = 0.02
+_SAMPLE_INTERVAL_S = 0.25
+"""Seconds to the first sample of memory, and between later ones; a sample costs under a millisecond per process."""
 _LINGER_S = 10.0
 """Seconds that descendants may outlive the command."""
 _SPARE_S = 30.0
@@ -32,12 +32,11 @@ _SPARE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a command used.
+    """Resources used by a command.
 
     `wall_s`: from start to end of the command. `cpu_s`: user and system time of it and all its descendants; `main_s`:
-    of the command and the children it has waited for itself. `peak_bytes`: the most that all had resident at a time,
-    looked at now and then; pages that several share count for each. None where the system does not list
-    children.
+    of the command and the children it has waited for itself. `peak_bytes`: the peak resident memory of all
+    together, sampled; shared pages count for each. None if the system does not list children.
     """
 
     wall_s: float
@@ -100,7 +99,7 @@ def _watch(command: Sequence[str], limit_s: float, log: Path) -> Usage:
 
 
 class _Watcher(threading.Thread):
-    """Looks at memory now and then, and ends a command that takes too long."""
+    """Samples memory, and kills a command that takes too long."""
 
     def __init__(self, pid: int, limit_s: float) -> None:
         super().__init__(daemon=True)
@@ -111,9 +110,9 @@ class _Watcher(threading.Thread):
         self.peak_bytes: int | None = None
 
     def run(self) -> None:
-        wait_s = _FIRST_LOOK_S
+        wait_s = _FIRST_SAMPLE_S
         while not self.ended.wait(wait_s):
-            wait_s = min(wait_s * 2, _LOOK_S)
+            wait_s = min(wait_s * 2, _SAMPLE_INTERVAL_S)
             resident = sum(_resident_bytes(pid) for pid in descendants(os.getpid()))
             if resident:
                 self.peak_bytes = max(self.peak_bytes or 0, resident)
@@ -142,7 +141,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _reap() -> None:
-    """Wait for adopted orphans, so that their CPU is counted; whoever stays too long is killed."""
+    """Wait for adopted orphans, so that their CPU is counted; kill those that linger."""
     until_s = time.monotonic() + _LINGER_S
     with suppress(ChildProcessError):  # none is left
         while True:

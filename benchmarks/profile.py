@@ -1,10 +1,10 @@
 """Where the CPU of our parent process goes: by thread, exactly; by part of the program, from samples of py-spy.
 
-py-spy looks from outside, a hundred times a second, at the stack of the thread that holds the interpreter's lock, which
-is what the threads of the parent compete for. (Without the lock as a mark it takes threads that wait for running ones.)
-It does not favour places where a thread gives way, as a sampler inside the process would. What C code does without the
-lock, such as hashing, reading and writing, counts for the threads only. `make bench-peers` installs it; without it
-there is only the split by thread.
+py-spy samples from outside, a hundred times a second, the stack of the thread that holds the interpreter lock, which is
+what the threads of the parent compete for. (Without the lock as a criterion it mistakes waiting threads for running
+ones.) It does not favour places where a thread releases the lock, as a sampler inside the process would. Work of C code
+without the lock, such as hashing, reading and writing, counts for the threads only. `make bench-peers` installs py-spy;
+without it there is only the split by thread.
 """
 
 import json
@@ -29,36 +29,32 @@ _PY_SPY = PEERS / "reference/bin/py-spy"
 PARTS = (
     ("h11/", "h11: HTTP read and written"),
     ("httpcore/", "httpcore"),
-    ("downloader/download/llhttp.py", "our HTTP over httptools"),
     ("httpx/", "httpx"),
-    ("downloader/download/net.py", "our sockets under HTTP"),
-    ("downloader/download/dns.py", "our sockets under HTTP"),
-    ("downloader/download/headers.py", "headers read by us"),
-    ("downloader/download/resume.py", "headers read by us"),
-    ("downloader/download/client.py", "client: requests, hashing, writing bodies"),
-    ("downloader/download/feed.py", "feed and agenda"),
-    ("downloader/download/agenda.py", "feed and agenda"),
-    ("downloader/download/", "download stage"),
+    ("downloader/http/", "our HTTP: connections, parsing, requests"),
+    ("downloader/download/", "download: decisions, hashing, writing bodies"),
+    ("downloader/scheduling/", "scheduler"),
     ("downloader/handoff.py", "hand-off"),
     ("multiprocessing/", "hand-off"),
-    ("downloader/transform/", "driver of the processes"),
-    ("concurrent/futures/process.py", "driver of the processes"),
-    ("downloader/journal.py", "journal"),
-    ("downloader/sinks/layout.py", "planning"),
+    ("downloader/transform/", "worker pool"),
+    ("concurrent/futures/process.py", "worker pool"),
+    ("downloader/journal/", "journal"),
+    ("downloader/planner.py", "planning"),
+    ("downloader/naming/", "planning"),
     ("downloader/sources/", "planning"),
-    ("downloader/sinks/", "writer: fsync and renames"),
-    ("downloader/progress.py", "progress"),
-    ("downloader/pipeline.py", "pipeline"),
+    ("downloader/writer.py", "writer, with fsync and renames"),
+    ("downloader/sinks/", "writer, with fsync and renames"),
+    ("downloader/storage/", "writer, with fsync and renames"),
+    ("downloader/telemetry/", "telemetry"),
     ("<frozen importlib", "start-up: imports"),
     ("downloader/", "start-up and the rest"),
 )
-"""How parts are told from file names: the innermost frame that belongs to one decides, and of one frame the first."""
+"""Parts by file name: the innermost frame that matches decides; of several matches the first."""
 ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Milliseconds of the parent process for an item: of CPU, by thread; of holding the interpreter's lock, by part."""
+    """Milliseconds of the parent process per item: CPU by thread, and time holding the interpreter lock by part."""
 
     work: Work
     count: int

@@ -1,7 +1,7 @@
-"""A yardstick: plain libcurl threads that feed our own transform, and nothing else.
+"""A reference: plain libcurl threads that feed our transform, and nothing else.
 
-No journal, no checks, no retries, nothing made durable: what is left is the least that downloading on threads and
-transforming in processes costs in Python. `python -m benchmarks.reference URLS OUT THREADS PROCESSES`, in an
+No journal, checks, retries or fsync: what remains is the least that downloading on threads and transforming in
+processes costs in Python. `python -m benchmarks.reference URLS OUT THREADS PROCESSES`, in an
 environment that has pycurl beside this project (`make bench-peers`).
 """
 
@@ -20,11 +20,11 @@ from downloader.config.values import parse_sizes
 from downloader.transform.image import render
 
 _ROOM = 64
-"""Files that may wait between the two, as in ours."""
+"""Size of the queue between the two, as in ours."""
 
 
 def _download(urls: "queue.SimpleQueue[str]", staging: Path, hand_on: "Queue[str | None]") -> None:
-    """One thread: one curl handle, so one kept connection."""
+    """One thread with one curl handle, hence one kept connection."""
     curl = pycurl.Curl()
     curl.setopt(pycurl.FAILONERROR, 1)
     while True:
@@ -42,7 +42,7 @@ def _download(urls: "queue.SimpleQueue[str]", staging: Path, hand_on: "Queue[str
 
 
 def _transform(taken: "Queue[str | None]", out: str) -> None:
-    """One process: until told that nothing more comes."""
+    """One process; ends when it takes None."""
     settings = TransformOptions(resize=parse_sizes("256x256"), quality=85)
     while (path := taken.get()) is not None:
         (image,) = render(Path(path).read_bytes(), settings).renditions

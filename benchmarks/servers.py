@@ -1,4 +1,4 @@
-"""Web servers on this machine for as long as a `with` block: nginx, or our own where that is not installed.
+"""Local web servers for the length of a `with` block: nginx, or our own if nginx is not installed.
 
 All listen on the loopback address only, on a free port, and end with the block, or with this process.
 """
@@ -46,7 +46,7 @@ http {{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where it answers, and what it is."""
+    """Base URL and name of a server."""
 
     base: str
     name: str
@@ -73,7 +73,7 @@ def web_server(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def slow_server(folder: Path, delay_s: float) -> Iterator[Server]:
-    """Serve a folder, each answer after a fixed delay."""
+    """Serve a folder, each response after a fixed delay."""
     port = _free_port()
     with _running([_static(folder, port, delay_s)], port):
         yield Server(

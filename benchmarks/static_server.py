@@ -1,7 +1,7 @@
 """A small file server in one process: `python -m benchmarks.static_server FOLDER PORT DELAY_S`.
 
-It stands in where nginx is not installed, several processes on one port, and it is the server with a fixed latency:
-each answer begins `DELAY_S` after its request was read, whatever else is going on. GET only, kept connections,
+It replaces nginx where that is not installed, with several processes on one port, and is the server with a fixed
+latency: each response begins `DELAY_S` after its request was read, whatever the load. GET only, kept connections,
 loopback only, and only the files that lie in the folder when it starts.
 """
 
@@ -15,7 +15,7 @@ _BACKLOG = 1024
 
 
 class _Files:
-    """The answers, by name."""
+    """The files, by path."""
 
     def __init__(self, folder: Path, delay_s: float) -> None:
         self._paths = {f"/{path.name}".encode(): path for path in folder.iterdir() if path.suffix in {".jpg", ".bin"}}

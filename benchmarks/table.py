@@ -1,4 +1,4 @@
-"""Outcomes as Markdown. Pure: the same outcomes give the same text."""
+"""Outcomes as Markdown tables. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,13 +12,13 @@ _MIB = 1024.0**2
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left and the others to the right."""
+    """A Markdown table; the first column is left-aligned, the others right-aligned."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def targets(outcomes: Sequence[Outcome]) -> str:
-    """What we want, and what we have."""
+    """Targets, and how far they are met."""
     rows = []
     for outcome in outcomes:
         for target in outcome.work.targets:
@@ -31,7 +31,7 @@ def targets(outcomes: Sequence[Outcome]) -> str:
 
 
 def reached(outcome: Outcome, target: Target) -> float | None:
-    """How many times as fast as the best of a target we were; None where one of both sides has no figures."""
+    """How many times as fast as the fastest peer of a target we were; None if either has no figures."""
     ours = outcome.result(OURS)
     if ours is None or ours.wall_s is None:
         return None
@@ -44,7 +44,7 @@ def reached(outcome: Outcome, target: Target) -> float | None:
 
 
 def contest(outcome: Outcome) -> str:
-    """Everybody in one work."""
+    """All contestants of one workload."""
     files = outcome.files
     heading = f"### {outcome.work.title}\n\n{files.count} files, {files.bytes / _MIB:.0f} MiB"
     if outcome.server:
@@ -80,7 +80,7 @@ def _row(result: Result, ours: Result | None, count: int) -> list[str]:
 
 
 def processes(outcomes: Sequence[Outcome]) -> str:
-    """Our CPU, the parent process and its workers apart."""
+    """Our CPU, by parent process and workers."""
     rows = []
     for outcome in outcomes:
         if (ours := outcome.result(OURS)) is None:
@@ -93,7 +93,7 @@ def processes(outcomes: Sequence[Outcome]) -> str:
 
 
 def profiles(found: Sequence[Profile]) -> str:
-    """Where our parent's CPU goes, for each work."""
+    """Where the CPU of our parent process goes, by workload."""
     return "\n\n".join(_profile(one).rstrip("\n") for one in found)
 
 
@@ -114,7 +114,7 @@ def _shares(title: str, figures_ms: Mapping[str, float]) -> str:
 
 
 def lines(outcomes: Sequence[Outcome]) -> str:
-    """The command lines, as they are given to `sh -c`, and how long each setting took when it was tried."""
+    """The command lines given to `sh -c`, and the wall time of each setting tried."""
     text: dict[str, list[str]] = {}
     for outcome in outcomes:
         for result in outcome.results:

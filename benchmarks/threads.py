@@ -1,9 +1,9 @@
 """Our command with its CPU split by thread: `python -m benchmarks.threads REPORT ARGUMENTS...`.
 
-Python 3.11 does not tell the system what its threads are called, so this runs the command in its own process, and has
-each thread read its own CPU clock as it ends (`time.thread_time`, exact, one call a thread). Threads that are still
-there when the command has ended are read then. The report is JSON: seconds by group of threads, `download-0` and
-`download-1` being one group. Light to import, as worker processes import the main module again.
+Python 3.11 does not pass thread names to the system, so this runs the command in its own process and lets each thread
+read its own CPU clock as it ends (`time.thread_time`, exact, one call per thread). Threads still alive when the command
+has ended are read then. The report is JSON: seconds by group of threads; `download-0` and `download-1` are one group.
+Light to import, because worker processes import the main module again.
 """
 
 import json
@@ -18,8 +18,8 @@ from pathlib import Path
 _NUMBER = re.compile(r"[-_ ]*\d.*$")
 
 START = "start-up"
-"""The main thread until the command begins: the interpreter and this module."""
-REST = "no thread of Python's"
+"""The main thread before the command begins: the interpreter and this module."""
+REST = "threads not started by Python"
 
 
 class Split:
@@ -31,7 +31,7 @@ class Split:
         self._start_s = time.thread_time()
 
     def watch(self) -> None:
-        """From now on, every thread that starts is counted when it ends."""
+        """Count every thread that starts from now on when it ends."""
         start, timed = threading.Thread.start, self._timed
 
         def started(self: threading.Thread) -> None:
@@ -54,7 +54,7 @@ class Split:
             self._seconds[group(name)] += seconds
 
     def total(self) -> dict[str, float]:
-        """Seconds by group; call it on the main thread, at the end."""
+        """Seconds by group; call it in the main thread, at the end."""
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and thread.ident is not None:
                 self._add(thread.name, time.clock_gettime(time.pthread_getcpuclockid(thread.ident)))
@@ -65,7 +65,7 @@ class Split:
 
 
 def group(name: str) -> str:
-    """What threads are called, without their numbers."""
+    """The name of a thread without its number."""
     return _NUMBER.sub("", name)
 
 

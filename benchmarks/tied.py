@@ -1,6 +1,6 @@
-"""Run a command that ends when whoever started it ends, however that may be: `python -m benchmarks.tied COMMAND...`.
+"""Run a command that ends when its parent ends, even by SIGKILL: `python -m benchmarks.tied COMMAND...`.
 
-Servers are started this way, so that none is left behind even where the benchmark is killed.
+Servers are started this way, so that none is left behind if the benchmark is killed.
 """
 
 import ctypes
@@ -14,12 +14,12 @@ _SET_CHILD_SUBREAPER = 36
 
 
 def end_with_parent() -> None:
-    """Have this process sent SIGTERM when its parent ends; exec keeps that."""
+    """Ask the kernel to send SIGTERM to this process when its parent ends; survives exec."""
     _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends first, so that their CPU time can be had."""
+    """Become the parent of orphaned descendants, so that their CPU time is counted."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
 
 

@@ -1,4 +1,4 @@
-"""The works that are measured, and what we want to reach in each."""
+"""The workloads, and the targets for each."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from benchmarks.contestants import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """We want to be `at_least` times as fast as the best of `against`."""
+    """To be `at_least` times as fast as the fastest of `against`."""
 
     at_least: float
     against: tuple[str, ...]
@@ -29,9 +29,9 @@ class Target:
 class Work:
     """One row of the comparison.
 
-    `corpus` names the files. `local`: read from a folder, no server. `latency_s`: of the server, 0 for as fast as it
-    can; `threads` then says how many requests may wait for it at a time, and 1 of `threads / latency_s` items a second
-    is what a perfect client reaches.
+    `corpus` names the files. `local`: read from a folder, without a server. `latency_s` is that of the server, 0 if it
+    answers as fast as it can; with a latency, `threads` requests wait for it at a time, and a perfect client fetches
+    `threads / latency_s` items per second.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Work:
     threads: int = 0
 
     def ideal_s(self, count: int) -> float | None:
-        """Seconds that a perfect client takes; None where the server's latency is not the limit."""
+        """Seconds a perfect client takes; None if the server's latency is not the limit."""
         return count * self.latency_s / self.threads if self.latency_s else None
 
 
 IDEAL = "threads / latency"
-"""The contestant that nobody is: one that only waits for the server."""
+"""A hypothetical contestant that only waits for the server."""
 
 WORKS = (
     Work(

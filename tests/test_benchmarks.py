@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import table, threads
+from benchmarks import table
 from benchmarks.checks import Checked, Checker, fitted, outputs, psnr_db
 from benchmarks.contest import Outcome, Result
-from benchmarks.contestants import ARIA2, CURL, OURS, VIPS, Contestant, command
-from benchmarks.corpora import RECIPES, Corpus, photograph
+from benchmarks.contestants import ARIA2, CURL, OURS, VIPS, Contestant
+from benchmarks.corpora import Corpus, photograph
 from benchmarks.document import document
 from benchmarks.machine import Conditions
 from benchmarks.measure import Usage, measure
-from benchmarks.profile import ELSEWHERE, part
+from benchmarks.profile import ELSEWHERE, PARTS, part
 from benchmarks.works import IDEAL, WORKS, Target, Work
 
 
@@ -110,17 +110,6 @@ def test_the_document_names_noise_trials_and_absentees(files: Corpus) -> None:
 # -- works ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_line_can_be_filled_in_with_every_setting() -> None:
-    places = {name: f"/{name}" for name in ("urls", "curl_urls", "folder", "out", "raw")}
-    for work in WORKS:
-        assert work.corpus in RECIPES
-        assert OURS in {contestant.name for contestant in work.contestants}
-        for contestant in work.contestants:
-            for setting in contestant.settings:
-                words = shlex.split(command(contestant.line, setting, {**places, "count": 1500}))
-                assert not [word for word in words if "{" in word]
-
-
 def test_every_target_names_somebody_who_takes_part() -> None:
     for work in WORKS:
         names = {contestant.name for contestant in work.contestants} | {IDEAL}
@@ -207,14 +196,13 @@ def test_the_cpu_of_orphans_is_counted() -> None:
 # -- where the CPU goes --------------------------------------------------------------------------------------------
 
 
-def test_threads_are_grouped_without_their_numbers() -> None:
-    assert threads.group("download_12") == "download"
-    assert threads.group("Thread-3 (run)") == "Thread"
-    assert threads.group("writer") == "writer"
+def test_every_part_of_the_package_is_there() -> None:
+    ours = [mark for mark, _ in PARTS if mark.startswith("downloader/")]
+    assert [mark for mark in ours if not Path(__file__).parents[1].joinpath(mark).exists()] == []
 
 
 def test_the_innermost_frame_that_is_known_decides() -> None:
-    frames = ["_loop (/x/downloader/download/stage.py:9)", "send (/y/httpx/_client.py:1)", "f (/z/other.py:1)"]
+    frames = ["_loop (/x/downloader/handoff.py:9)", "send (/y/httpx/_client.py:1)", "f (/z/other.py:1)"]
     assert part(frames) == "httpx"
-    assert part(frames[:1]) == "download stage"
+    assert part(frames[:1]) == "hand-off"
     assert part(frames[2:]) == ELSEWHERE

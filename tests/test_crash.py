@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import unmeasured
 from PIL import Image
 
 from downloader.config.settings import TransformOptions
@@ -423,6 +424,7 @@ def test_a_journal_that_cannot_grow_ends_the_run(tmp_path: Path, photos: Path, k
             *(sys.executable, "-c", command, "process", str(photos), "-o", str(out), "-r", "100"),
             *("-p", "2", "--progress", "none"),
         ],
+        env=unmeasured.environment(),
         capture_output=True,
         text=True,
         timeout=END_S,

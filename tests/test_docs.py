@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -29,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "downloader"
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+SECURITY = ROOT / "SECURITY.md"
+DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 DEFAULTS = ROOT / "config" / "default.toml"
 COMMAND: Any = typer.main.get_command(app)
 """Untyped: typer brings its own copy of click, whose classes are private."""
@@ -84,13 +85,21 @@ def options_of_everything() -> frozenset[str]:
     return frozenset(options)
 
 
-def modules() -> list[str]:
-    """Paths of the modules below the package; a folder stands for its `__init__.py`."""
-    paths = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-    return sorted(
-        f"{path.parent.as_posix()}/" if path.name == "__init__.py" and path.parent != Path() else path.as_posix()
-        for path in paths
-    )
+def modules_table() -> str:
+    """Every module of the package with the first paragraph of its docstring, as a Markdown table."""
+    lines = ["| module | content |", "|---|---|"]
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
+        name = path.relative_to(PACKAGE).as_posix()
+        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        first = " ".join(docstring.partition("\n\n")[0].split()).replace("|", "\\|")
+        lines.append(f"| `{name.removesuffix('__init__.py') or name}` | {first.removesuffix('.')} |")
+    return "\n".join(lines) + "\n"
+
+
+def anchors(document: Path) -> set[str]:
+    """The fragments by which a document's headings can be linked to."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def transitions_table() -> str:
@@ -135,6 +144,7 @@ def without_effect_text() -> str:
 
 GENERATED = (
     (ARCHITECTURE, "transitions", transitions_table),
+    (ARCHITECTURE, "modules", modules_table),
     (ARCHITECTURE, "layers", layers_list),
     (README, "without effect", without_effect_text),
 )
@@ -230,10 +240,12 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
     assert (tmp_path / "thumbnails" / "d.webp").is_file()
 
 
-@pytest.mark.parametrize("document", [README, ARCHITECTURE, *sorted((ROOT / "docs" / "adr").glob("*.md"))], ids=_name)
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "benchmarks.md"], ids=_name)
 def test_options_named_in_documents_exist(document: Path) -> None:
-    """Every `--option` that a document names is an option of some command."""
-    text = re.sub(r"^\s*(?:pip|python|make|ruff)\b.*$", "", document.read_text("utf-8"), flags=re.MULTILINE)
+    """Every `--option` that a document names is an option of some command; other programs are named in front."""
+    text = re.sub(
+        r"^\s*(?:pip|python|make|ruff)\b.*$|`make [^`]*`", "", document.read_text("utf-8"), flags=re.MULTILINE
+    )
     named = set(re.findall(r"(?<![\w<-])--[a-z][a-z0-9-]+[a-z0-9](?![\w-])", text))
     assert sorted(named - options_of_everything()) == []
 
@@ -255,70 +267,37 @@ def test_defaults_in_the_option_table() -> None:
 
 @pytest.mark.parametrize(("document", "mark", "make"), GENERATED, ids=[mark for _, mark, _ in GENERATED])
 def test_generated_parts_equal_the_code(document: Path, mark: str, make: object) -> None:
-    """State table, layers, and the options admitted to have no effect are those of the code."""
+    """State table, modules, layers, and the options admitted to have no effect are those of the code."""
     assert callable(make)
     assert between(document, mark) == make(), "run: python tests/test_docs.py"
 
 
-def test_every_module_is_described() -> None:
-    """ARCHITECTURE's tree has one line for every module of the package, and none for a module that is gone."""
-    described = re.findall(r"^\| `(.+?)` \| \S", between(ARCHITECTURE, "modules"), re.MULTILINE)
-    assert sorted(described) == modules()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    """Every relative link names a file or folder of the repository, and its fragment a heading there."""
+    for target, fragment in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", document.read_text("utf-8")):
+        path = document.parent / target if target else document
+        assert path.exists(), target
+        assert not fragment or fragment in anchors(path), f"{target}#{fragment}"
 
 
-def test_decisions_are_numbered_and_complete() -> None:
-    """Each ADR has a number of its own, status, date, context, decision and consequences."""
-    papers = sorted((ROOT / "docs" / "adr").glob("*.md"))
-    numbers = [int(paper.name[:4]) for paper in papers]  # with gaps: branches take numbers ahead
-    assert len(set(numbers)) == len(numbers)
-    for paper in papers:
-        text = paper.read_text("utf-8")
-        assert re.match(rf"# {paper.name[:4]}\. \S", text), paper.name
-        assert re.search(r"^Status: (?:accepted|superseded by \d{4}) · \d{4}-\d\d-\d\d$", text, re.MULTILINE), (
-            paper.name
-        )
-        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"], paper.name
+def test_targets_of_make_named_in_documents_exist() -> None:
+    """Every `make TARGET` that a document shows is one that `make help` lists."""
+    listed = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for document in DOCUMENTS:
+        shown = re.findall(r"(?:`|^)make ([a-z-]+)", document.read_text("utf-8"), re.MULTILINE)
+        assert sorted(set(shown) - set(listed)) == [], document.name
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    """Every relative link of a document names a file or folder of the repository."""
-    for document in (README, ARCHITECTURE, ROOT / "CHANGELOG.md", *(ROOT / "docs" / "adr").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text("utf-8")):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
-
-
-def test_no_file_names_the_machine_it_was_made_on() -> None:
-    """No file of the repository holds a path of the developers' machine or the host of a package registry."""
-    try:
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout")
-    # Put together here, so that this file does not hold them itself.
-    unwanted = {f"/{name}/".encode() for name in ("work",)} | {b"pypi" + b".org", b"python" + b"hosted.org"}
-    unwanted |= {host.encode() for host in _configured_registries()}
-    paths = [ROOT / os.fsdecode(name) for name in listed.split(b"\0") if name]
-    found = [
-        f"{path.relative_to(ROOT)}: {text.decode()}"
-        for path in paths
-        if path.is_file()
-        for text in unwanted
-        if text in path.read_bytes()
-    ]
-    assert found == []
-
-
-def _configured_registries() -> set[str]:
-    """Hosts that pip is set up to ask on this machine."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, timeout=60
-    )
-    hosts = {urlsplit(url).hostname or "" for url in re.findall(r"https?://[^\s'\"]+", done.stdout)}
-    return hosts - {"", "localhost", "127.0.0.1"}
+def test_every_defence_has_its_tests() -> None:
+    """Each line of SECURITY's threat model names tests that exist."""
+    rows = re.findall(r"^\| (?!threat|---).*\|$", SECURITY.read_text("utf-8"), re.MULTILINE)
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert [name for name in named if f"def {name}(" not in sources] == []
 
 
 def write_generated() -> None:

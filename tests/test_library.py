@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import unmeasured
 from PIL import Image
 
 from downloader import FailureKind, ImageError, ImageSkipped, SkipReason, TransformOptions, process_image
@@ -46,7 +47,13 @@ if __name__ == "__main__":
 def python(*arguments: str, cwd: Path) -> str:
     """The output of a fresh interpreter."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=unmeasured.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from io import BytesIO
 
 import pytest
+import unmeasured
 from making import CORNERS, big_endian, corners, made, near, noise, pixel, saved, shown
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
 
@@ -294,7 +295,9 @@ def test_refusals_cross_processes() -> None:
 def test_a_worker_stays_light() -> None:
     """Importing the transform modules loads no command line, network or database, and few of Pillow's plugins."""
     code = "import sys, downloader.transform.image; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=unmeasured.environment(), capture_output=True, text=True, check=True
+    )
     loaded = set(done.stdout.split())
     assert not loaded & {"httpx", "typer", "tqdm", "sqlite3", "pydantic", "numpy", "multiprocessing"}
     assert not loaded & {"PIL.EpsImagePlugin", "PIL.PsdImagePlugin", "PIL.FitsImagePlugin"}
