@@ -1,4 +1,4 @@
-"""The demonstration: a small web server on this machine with made-up photographs, and some trouble among them."""
+"""The server of `downloader demo`: generated photographs and some failures, served on this machine."""
 
 import io
 import random
@@ -14,14 +14,14 @@ from PIL import Image, ImageDraw, ImageFilter  # noqa: TID251 - makes its own pi
 
 _SLOW_S = 1.5
 _PORTS = range(20_000, 30_000)
-"""Below those that systems give out by themselves (Linux from 32,768, RFC 6335 from 49,152)."""
+"""Below the ephemeral ports (Linux from 32,768, RFC 6335 from 49,152)."""
 _VARIETY = 12
-"""Different pictures made; more images than that repeat them, which is quicker than making thousands."""
+"""Number of different photographs; more images repeat them, since generating thousands would take long."""
 
 
 @contextmanager
 def demo_server(images: int, output: Path) -> Iterator[list[str]]:
-    """Serve photographs, one of them slow, and a broken image, a web page and a missing file; yields the URLs."""
+    """Serve photographs, one of them slowly, a broken image, a web page and a missing file; yield their URLs."""
     pictures = [photograph(seed) for seed in range(min(images, _VARIETY))]
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +49,7 @@ def demo_server(images: int, output: Path) -> Iterator[list[str]]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
-            """Say nothing: the pipeline does the talking."""
+            """Log nothing: the pipeline reports."""
 
     server = _listen(Handler, output)
     server.daemon_threads = True
@@ -66,7 +66,7 @@ def demo_server(images: int, output: Path) -> Iterator[list[str]]:
 
 
 def _listen(handler: type[BaseHTTPRequestHandler], output: Path) -> ThreadingHTTPServer:
-    """On the port of this output where it is free, so that a second demonstration makes the same files anew."""
+    """Listen on a port derived from the output, if free, so that a second demo has the same URLs."""
     port = _PORTS[crc32(bytes(output.absolute())) % len(_PORTS)]
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -75,7 +75,7 @@ def _listen(handler: type[BaseHTTPRequestHandler], output: Path) -> ThreadingHTT
 
 
 def photograph(seed: int) -> bytes:
-    """A JPEG of about 1200 x 900 pixels that looks and compresses like a photograph: soft shapes with fine grain."""
+    """Generate a JPEG of about 1200 x 900 pixels that compresses like a photograph: soft shapes with fine grain."""
     chance = random.Random(seed)  # noqa: S311 - pictures, not secrets
     size = (1200 + 40 * seed, 900)
     image = Image.linear_gradient("L").resize(size)

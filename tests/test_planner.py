@@ -1,5 +1,6 @@
 """The planner: batches into the journal, readers told of each; and the rules against mixing results."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from facts import names, url_row
 
 from downloader import OutputOptions, Settings, TransformOptions
-from downloader.config.settings import Size
+from downloader.config.values import Size
 from downloader.errors import ConfigError
 from downloader.journal import Journal
+from downloader.model.items import Row
 from downloader.planner import Planner, UrlRows, check_same_results, plan_sources
 from downloader.stop import Stop
 
@@ -54,7 +56,7 @@ def test_the_end_is_told_when_a_source_fails(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
         journal.begin_plan()
 
-        def rows():  # type: ignore[no-untyped-def]  # noqa: ANN202
+        def rows() -> Iterator[Row]:
             yield url_row("https://h/1")
             raise OSError("gone")
 

@@ -65,7 +65,11 @@ def test_a_second_signal_wakes_threads_that_wait_for_io() -> None:
     """The first only drains; with the second `abort` is called, and threads that wake from it are waited for."""
     stop, woken = Stop(), threading.Event()
     supervisor = Supervisor(stop, woken.set)
-    thread = supervisor.start("waiting", lambda: woken.wait(60) and None)
+
+    def wait() -> None:
+        woken.wait(60)
+
+    thread = supervisor.start("waiting", wait)
     ticks = []
 
     def tick() -> None:

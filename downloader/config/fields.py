@@ -15,21 +15,20 @@ from downloader.errors import ConfigError
 _Value_co = TypeVar("_Value_co", covariant=True)
 _Accepted_contra = TypeVar("_Accepted_contra", contravariant=True)
 
-if TYPE_CHECKING:
 
-    class Accepts(Generic[_Value_co, _Accepted_contra]):
-        """A field that holds the first type and can be set to the second: `Accepts[int, int | str]`.
+class Accepts(Generic[_Value_co, _Accepted_contra]):
+    """A field that holds the first type and can be set to the second: `Accepts[int, int | str]`.
 
-        Type checkers take the type of a dataclass's `__init__` parameter from `__set__` of a descriptor.
-        """
+    Type checkers take the type of a dataclass's `__init__` parameter from `__set__` of a descriptor. At run time it is
+    just the first type.
+    """
+
+    if TYPE_CHECKING:
 
         def __get__(self, instance: object, owner: type) -> _Value_co: ...
         def __set__(self, instance: object, value: _Accepted_contra) -> None: ...
 
-else:
-
-    class Accepts:
-        """A field that holds the first type and can be set to the second; at run time just the first."""
+    else:
 
         def __class_getitem__(cls, types: tuple[Any, Any]) -> Any:  # noqa: ANN401 - a type, of any kind
             """The type of the value held."""

@@ -107,7 +107,7 @@ def test_a_long_host_does_not_starve_those_behind_it(per_host: int) -> None:
         queue.add("big", number, 0.0)
     for number in range(100):
         queue.add(f"small{number}", number, 0.0)
-    taken = []
+    taken: list[str] = []
     while not isinstance(found := queue.take(0.0), Wait) and len(taken) < 202:
         taken.append(found[0])
     assert len(set(taken)) == 101

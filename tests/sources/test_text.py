@@ -117,7 +117,7 @@ def test_a_damaged_gzip_list_names_file_and_line(tmp_path: Path, damage: str) ->
     else:
         data = bytearray(b"http://h/a\n")
     path.write_bytes(data)
-    got = []
+    got: list[Row] = []
     with pytest.raises(SourceError) as caught:
         got.extend(read(settings(path), sys.stdin))
     assert str(caught.value).startswith(f"{path}:")

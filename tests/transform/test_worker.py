@@ -12,7 +12,8 @@ import pytest
 from making import corners, noise, saved
 from PIL import Image
 
-from downloader.config.settings import TransformOptions, parse_sizes
+from downloader.config.settings import TransformOptions
+from downloader.config.values import parse_sizes
 from downloader.handoff import TransformTask
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
 from downloader.model.items import Failed, Fetched, File, FileSpan, Item, OutputName, Skipped, Transformed

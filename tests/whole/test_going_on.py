@@ -254,8 +254,7 @@ def test_segments_hold_against_a_digest_of_the_whole(cli: Command, site: Site) -
         if "Range" in handler.headers:
             ranged(OLD)(handler)  # type: ignore[operator]
             return
-        headers = {"ETag": '"v1"', "Accept_Ranges": "bytes", "Repr_Digest": f"sha-256=:{'A' * 43}=:"}
-        send(handler, OLD, **headers)
+        send(handler, OLD, ETag='"v1"', Accept_Ranges="bytes", Repr_Digest=f"sha-256=:{'A' * 43}=:")
 
     site.pages["/x.bin"] = answer
     assert cli("fetch", f"{site.url}/x.bin", *PLAIN, "--segments", "4", "--retries", "0").code == 1

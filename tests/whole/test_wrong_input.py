@@ -97,6 +97,15 @@ def test_a_wrong_environment_variable_is_told(cli: Command) -> None:
     assert "DOWNLOADER_DOWNLOAD__TIMEOUT" in done.err
 
 
+def test_a_wrong_proxy_variable_matters_only_to_downloads(cli: Command) -> None:
+    """`run` refuses it; `process` touches no network and does not read it."""
+    wrong = {"https_proxy": "https://proxy.test", "http_proxy": "gopher://proxy.test"}
+    assert cli("process", "x.jpg", "-o", "out", "--progress", "none", **wrong).code == 0
+    done = cli("run", "https://127.0.0.1:9/x.jpg", "-o", "other", "--progress", "none", **wrong)
+    assert done.code == 2
+    assert "proxy" in done.err
+
+
 def test_an_output_that_is_a_file(cli: Command) -> None:
     """Exit 3, and the file is left as it is."""
     (cli.folder / "out").write_text("mine")
