@@ -1,4 +1,4 @@
-"""`verify`: results are held against the journal, and the next run makes what is missing."""
+"""`verify`: results are compared with the journal, and the next run makes what is missing."""
 
 import sqlite3
 from contextlib import closing
@@ -23,7 +23,7 @@ def urls(site: Site) -> list[str]:
     return [f"{site.url}/{number}.jpg" for number in range(8)]
 
 
-def test_a_sound_output_is_said_to_be_sound(cli: Command, out: Path) -> None:
+def test_an_output_without_differences(cli: Command, out: Path) -> None:
     """Exit 0, every file counted, nothing listed; failures of items are no findings."""
     assert out.is_dir()
     done = cli("verify", "out", "--json")
@@ -33,8 +33,8 @@ def test_a_sound_output_is_said_to_be_sound(cli: Command, out: Path) -> None:
     assert "all as recorded" in cli("verify", "out").out
 
 
-def test_every_finding_is_told_and_what_is_missing_is_made_again(cli: Command, site: Site, out: Path) -> None:
-    """Missing, changed in size, changed within, of no item: each under its name; the same command repairs."""
+def test_every_difference_is_reported_and_what_is_missing_is_made_again(cli: Command, site: Site, out: Path) -> None:
+    """Missing, changed in size, changed in content, of no item: each is named; the same command repairs them."""
     before = {path.name: path.read_bytes() for path in out.glob("*.jpg")}
     (out / "0-a.jpg").unlink()
     (out / "1-a.jpg").write_bytes(b"short")
@@ -68,7 +68,7 @@ def test_every_finding_is_told_and_what_is_missing_is_made_again(cli: Command, s
 
 
 def test_retry_makes_what_is_missing_too(cli: Command, site: Site, out: Path) -> None:
-    """What verify sends back has no outcome, so `retry` goes on with it."""
+    """An item that verify requeued has no outcome, so `retry` takes it up."""
     (out / "3-b.jpg").unlink()
     assert cli("verify", "out").code == 1
     assert cli("retry", "out", *QUIET).code == 1
@@ -76,8 +76,8 @@ def test_retry_makes_what_is_missing_too(cli: Command, site: Site, out: Path) ->
     assert cli("verify", "out").code == 0
 
 
-def test_results_of_an_item_that_is_to_be_done_again_are_no_orphans(cli: Command, site: Site, out: Path) -> None:
-    """While an item waits to be done again, what it has written still belongs to it."""
+def test_results_of_a_requeued_item_are_no_orphans(cli: Command, site: Site, out: Path) -> None:
+    """While an item is requeued, its files still belong to it."""
     (out / "3-b.jpg").unlink()
     assert cli("verify", "out", "--json").json["missing"] == ["3-b.jpg"]
     found = cli("verify", "out", "--json").json
@@ -85,8 +85,8 @@ def test_results_of_an_item_that_is_to_be_done_again_are_no_orphans(cli: Command
     assert not site.hits
 
 
-def test_an_output_being_worked_on_is_not_judged(cli: Command, site: Site, out: Path) -> None:
-    """While a run holds the output verify ends with 3 and says why."""
+def test_an_output_that_a_run_is_using_is_not_verified(cli: Command, site: Site, out: Path) -> None:
+    """While a run holds the lock, verify exits with 3 and says why."""
     assert out.is_dir()
     site.pages["/late.jpg"] = picture()
     process = cli.start("run", f"{site.url}/late.jpg", "-o", "out", "-r", "a=64 b=32", "--limit-rate", "100", *QUIET)
@@ -100,13 +100,13 @@ def test_an_output_being_worked_on_is_not_judged(cli: Command, site: Site, out: 
 
 
 def test_where_no_run_has_been(cli: Command) -> None:
-    """Exit 3, and nothing is made."""
+    """Exit 3, and no folder is made."""
     assert cli("verify", "out").code == 3
     assert not (cli.folder / "out").exists()
 
 
 def test_many_files(cli: Command, out: Path) -> None:
-    """More items than are looked at in one go: all are counted, every missing one is found."""
+    """More items than fit in a batch: all are counted, every missing file is found."""
     with closing(sqlite3.connect(out / ".downloader" / "journal.sqlite3")) as db, db:
         names = [row[1] for row in db.execute("PRAGMA table_info(items)")]
         rest = ", ".join(name for name in names if name not in {"id", "key", "fold"})
