@@ -44,7 +44,7 @@ PARTS = (
     ("downloader/transform/", "driver of the processes"),
     ("concurrent/futures/process.py", "driver of the processes"),
     ("downloader/journal.py", "journal"),
-    ("downloader/sinks/layout.py", "planning"),
+    ("downloader/naming/", "planning"),
     ("downloader/sources/", "planning"),
     ("downloader/sinks/", "writer: fsync and renames"),
     ("downloader/progress.py", "progress"),

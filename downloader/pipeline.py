@@ -118,7 +118,7 @@ class _Run:
         self._stop = stop
         self._gave_up = False
         check_same_results(workspace.settings, settings)
-        rules = NamingRules.of(settings)
+        rules = NamingRules.from_settings(settings)
         journal = workspace.journal
         duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
         self._telemetry = RunTelemetry(
