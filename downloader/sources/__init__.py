@@ -60,7 +60,13 @@ def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: 
             case "image":
                 opened.append(ImageSource(argument, f"argument {position}"))
             case "folder":
-                opened.append(FolderSource(argument, settings.output.output, settings.source.all_files, counters))
+                source = FolderSource(
+                    path=argument,
+                    output=settings.output.output,
+                    all_files=settings.source.all_files,
+                    counters=counters,
+                )
+                opened.append(source)
             case _:
                 opened.append(_list_source(argument, kind, settings, stdin, counters))
     return opened
