@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 from urllib.parse import unquote
 
-from downloader.config.settings import parse_header
+from downloader.config.values import parse_header
 from downloader.model.items import Invalid, Request, Row, Url
 from downloader.sources.counters import SourceCounters
 from downloader.sources.lists import MAX_LINE_BYTES, lines

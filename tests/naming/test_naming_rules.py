@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naming_cases import KEY, NASTY_TEXT, assert_safe_path, file, path_of, url
 
-from downloader.config.settings import Format, OutputOptions, Settings, SourceOptions, TransformOptions, parse_sizes
+from downloader.config.settings import Format, OutputOptions, Settings, SourceOptions, TransformOptions
+from downloader.config.values import parse_sizes
 from downloader.errors import ConfigError
 from downloader.model.items import File, FileSpan, Invalid, OutputName, Request, Row, Url
 from downloader.naming.names import clashes, fold, original_path, output_path
