@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from downloader import sources
 from downloader.config.settings import Settings
 from downloader.errors import Unaccounted
 from downloader.handoff import HandOff
@@ -42,7 +42,7 @@ from downloader.scheduling.interface import HandOn
 from downloader.scheduling.scheduler import Scheduler
 from downloader.screening import Duplicates, Screening
 from downloader.sinks.files import FilesSink
-from downloader.sources import SourceCounters
+from downloader.sources import SourceCounters, open_sources
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
 from downloader.supervisor import Supervisor
@@ -71,11 +71,13 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
     Raises:
         DownloaderError: the run could not start or go on; its message says why. Single items never raise.
     """
-    sources.check(settings)
     seen = SourceCounters()
+    sources = open_sources(settings, stdin or sys.stdin, seen)
+    for source in sources:
+        source.check()
 
     def plan(journal: Journal, rules: NamingRules) -> Batches:
-        rows = sources.read(settings, stdin or sys.stdin, seen)
+        rows = chain.from_iterable(source.rows() for source in sources)
         return plan_sources(journal, rows, rules.names, settings.output.overwrite)
 
     with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
@@ -118,7 +120,7 @@ class _Run:
         self._stop = stop
         self._gave_up = False
         check_same_results(workspace.settings, settings)
-        rules = NamingRules.of(settings)
+        rules = NamingRules.from_settings(settings)
         journal = workspace.journal
         duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
         self._telemetry = RunTelemetry(

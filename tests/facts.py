@@ -24,7 +24,7 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.spans import Phase, Span
-from downloader.naming import layout
+from downloader.naming.names import alternatives, fold
 
 KINDS: tuple[type[Fact], ...] = (
     Partial,
@@ -44,9 +44,9 @@ def url_row(source: str, **columns: str) -> Row:
 
 
 def names(row: Row, _index: int, key: str) -> Iterator[tuple[str, OutputName]]:
-    """Names by the last part of the URL, made different as the pipeline does."""
-    claim = OutputName(stem=row.source.rpartition("/")[2], extension=None)
-    return ((layout.fold(option.stem), option) for option in layout.alternatives(claim, key))
+    """Names by the last part of the URL, with the usual alternatives."""
+    name = OutputName(stem=row.source.rpartition("/")[2], extension=None)
+    return ((fold(option.stem), option) for option in alternatives(name, key))
 
 
 def an_item(item_id: int = 1) -> Item:

@@ -89,7 +89,7 @@ class OutputName:
 
     `stem` is a relative path without extension, with `/` between folders. `extension` is None where only the decoder
     can tell it; the item then owns the stem with every extension. Where a template makes a folder for each variant, the
-    stem holds a `*` in its place, which `naming.layout.output_path` fills.
+    stem holds a `*` in its place, which `naming.names.output_path` fills.
     """
 
     stem: str

@@ -8,6 +8,9 @@ _SPLITTING = re.compile(r"[\x00-\x20\x7f]")
 _LONGEST_URL = 64 * 1024
 """Characters of the longest URL asked for; servers refuse far shorter ones (RFC 9110, 4.1 asks for 8,000)."""
 
+_ORDINARY = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*/[!-~]{0,2000}")
+"""URLs that need no closer look: nearly all of a list. Ignoring case would more than double the time."""
+
 
 class BadUrl(ValueError):
     """Not a URL that can be fetched; the message says why."""
@@ -15,6 +18,8 @@ class BadUrl(ValueError):
 
 def check_url(url: str) -> None:
     """Raise BadUrl unless this is an absolute http or https URL with a host and nothing that could split a request."""
+    if _ORDINARY.fullmatch(url):
+        return
     if len(url) > _LONGEST_URL:
         raise BadUrl("the URL is too long")
     if _SPLITTING.search(url) or not url.isprintable():

@@ -26,7 +26,7 @@ from downloader.model.items import (
     Unchanged,
 )
 from downloader.model.spans import Phase, Span
-from downloader.naming import layout
+from downloader.naming.names import original_path, output_path
 from downloader.sinks.interface import Result
 from downloader.storage.interface import NameRefused, NameTaken, Store
 
@@ -105,7 +105,7 @@ class FilesSink:
             return None
         extensions = _IMAGE_EXTENSIONS if item.name.extension is None else (item.name.extension,)
         names = (
-            layout.output_path(item.name, item.key, variant, extension)
+            output_path(item.name, item.key, variant, extension)
             for extension in extensions
             for variant in self._variants
         )
@@ -127,7 +127,7 @@ class FilesSink:
 def _moves(fact: Result) -> list[_Move]:
     if isinstance(fact, Transformed):
         return [_Move(rendition.path, _output_of(fact.item, rendition)) for rendition in fact.renditions]
-    path = layout.output_path(fact.item.name, fact.item.key, None, fact.item.name.extension or "")
+    path = output_path(fact.item.name, fact.item.key, None, fact.item.name.extension or "")
     output = Output(
         variant=None, path=path, format=None, width=None, height=None, bytes=fact.bytes, sha256=fact.sha256 or ""
     )
@@ -136,9 +136,9 @@ def _moves(fact: Result) -> list[_Move]:
 
 def _output_of(item: Item, rendition: Rendition) -> Output:
     path = (
-        layout.original_path(item.name, rendition.extension)
+        original_path(item.name, rendition.extension)
         if rendition.variant == ORIGINAL
-        else layout.output_path(item.name, item.key, rendition.variant, rendition.extension)
+        else output_path(item.name, item.key, rendition.variant, rendition.extension)
     )
     return Output(
         variant=rendition.variant,

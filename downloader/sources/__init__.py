@@ -1,163 +1,107 @@
-"""Sources: what was named on the command line, as one lazy stream of rows.
+"""Sources: what is named on the command line, as lazy streams of rows.
 
-    text.py     lists of URLs, one a line: files, gzip and zstd files, stdin
-    aria2.py    lists in the manner of aria2: mirrors, and options for each download
-    tabular.py  tables with a column of URLs: CSV, TSV, JSON Lines
-    parquet.py  the same in Parquet
-    folder.py   folders of images
+    interface.py   the protocol `Source`
+    kinds.py       decides what kind of source an argument is
+    arguments.py   single URLs and single image files
+    lists.py       lists from files (gzip and zstd too) or stdin, each with the parser of its format:
+                   text.py, delimited.py (CSV, TSV), json_lines.py, aria2.py
+    tabular.py     what the columns of a table become
+    parquet.py     Parquet tables
+    folder.py      folders of images
 
-`check` says before the run starts whether every source can be used at all; `read` then yields rows one by one, in the
-order of the command line, holding neither lists nor folders in memory.
+Neither lists nor folders are held in memory.
 """
 
-import io
-import os
-import re
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path, PurePath
-from typing import BinaryIO, Final, Literal, TextIO, cast
+from io import TextIOWrapper
+from typing import BinaryIO, TextIO, cast
 
 from downloader.config.settings import Settings
 from downloader.errors import SourceError
-from downloader.model.items import File, Row, Url
-from downloader.sources import aria2, folder, parquet, tabular, text
-from downloader.sources.folder import SourceCounters
+from downloader.sources.arguments import ImageSource, UrlSource
+from downloader.sources.aria2 import parse_aria2
+from downloader.sources.counters import SourceCounters
+from downloader.sources.delimited import parse_delimited
+from downloader.sources.folder import FolderSource
+from downloader.sources.interface import Source
+from downloader.sources.json_lines import parse_json_lines
+from downloader.sources.kinds import STDIN, Kind, kind_of
+from downloader.sources.lists import ListFile, ListSource, Parser, Stdin
+from downloader.sources.parquet import ParquetSource
+from downloader.sources.tabular import Columns
+from downloader.sources.text import parse_text
 
-__all__ = ["SourceCounters", "check", "read"]
-
-_Kind = Literal["url", "stdin", "folder", "image", "list"]
-_Format = Literal["txt", "csv", "tsv", "jsonl", "parquet", "aria2"]
-
-_STDIN: Final = "-"
-_URL = re.compile(r"https?://", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_LIST = re.compile(r"\.(?:(txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|(parquet))\Z", re.IGNORECASE)
-_LATER: Final = frozenset({".tar"})
-"""Endings of sources that belong to the contract and that a later version reads."""
+__all__ = ["Source", "SourceCounters", "open_sources"]
 
 
-def check(settings: Settings) -> None:
-    """Make sure that every source named can be used, without reading any.
+def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: SourceCounters) -> list[Source]:
+    """The sources of a run, in the order of the command line. None is read, and none is checked.
+
+    Args:
+        settings: names the sources.
+        stdin: `sys.stdin` or a binary stream, touched only where `-` is a source.
+        counters: count while the sources are read.
 
     Raises:
-        SourceError: one cannot be; names it and says what to do.
+        SourceError: an argument is no source, or none that this command can use.
     """
     if not settings.sources:
         raise SourceError("no source is named; name a URL, a list of URLs, '-' for a list on stdin, or a folder")
-    kinds = [_kind(argument, settings) for argument in settings.sources]
-    if kinds.count("stdin") > 1:
+    if settings.sources.count(STDIN) > 1:
         raise SourceError("-: stdin can be read only once; name it once")
-    for argument, kind in zip(settings.sources, kinds, strict=True):
-        _check_use(argument, kind, settings)
-
-
-def read(settings: Settings, stdin: TextIO | BinaryIO, tally: SourceCounters | None = None) -> Iterator[Row]:
-    """The rows of all sources in order, each as soon as it can be known.
-
-    `stdin` is `sys.stdin` or a binary stream, touched only where `-` is a source. `tally` counts, as reading goes on,
-    the files that were left alone and the option lines that were ignored.
-
-    Raises:
-        SourceError: a source cannot be read, or not to its end.
-    """
-    tally = tally or SourceCounters()
-    columns = tabular.Columns.of(settings.source)
-    for position, argument in enumerate(settings.sources, start=1):
-        match _kind(argument, settings):
+    kinds = [kind_of(argument, settings.source.input_format) for argument in settings.sources]
+    opened: list[Source] = []
+    for position, (argument, kind) in enumerate(zip(settings.sources, kinds, strict=True), start=1):
+        if settings.is_local and kind not in {"folder", "image"}:
+            raise SourceError(_needs_network(argument, kind))
+        match kind:
             case "url":
-                yield Row(source=argument, what=Url(argument), where=f"argument {position}")
+                opened.append(UrlSource(argument, f"argument {position}"))
             case "image":
-                path = PurePath(argument).as_posix()
-                yield Row(source=path, what=File(path), where=f"argument {position}")
+                opened.append(ImageSource(argument, f"argument {position}"))
             case "folder":
-                yield from folder.walk(
-                    argument, output=settings.output.output, all_files=settings.source.all_files, tally=tally
+                source = FolderSource(
+                    path=argument,
+                    output=settings.output.output,
+                    all_files=settings.source.all_files,
+                    counters=counters,
                 )
-            case "list" if _format(argument, settings) == "parquet":
-                yield from parquet.read_file(argument, columns)
-            case "list":
-                yield from text.read_file(argument, _reader(argument, settings, columns, tally))
-            case "stdin":
-                stream = stdin.buffer if isinstance(stdin, io.TextIOBase) else stdin
-                yield from _reader(argument, settings, columns, tally)(cast("BinaryIO", stream), "stdin")
+                opened.append(source)
+            case _:
+                opened.append(_list_source(argument, kind, settings, stdin, counters))
+    return opened
 
 
-def _reader(argument: str, settings: Settings, columns: tabular.Columns, tally: SourceCounters) -> text.Reader:
-    """What makes rows of a list that is read from its beginning to its end."""
-    match _format(argument, settings):
-        case "csv":
-            return partial(tabular.read_csv, columns=columns, delimiter=",")
-        case "tsv":
-            return partial(tabular.read_csv, columns=columns, delimiter="\t")
-        case "jsonl":
-            return partial(tabular.read_jsonl, columns=columns)
-        case "aria2":
-            return partial(aria2.read_stream, tally=tally)
-        case _:
-            return text.read_stream
+def _needs_network(argument: str, kind: Kind) -> str:
+    what = "is a URL" if kind == "url" else "is a list of URLs"
+    return f"{argument}: {what}, and process touches no network; use run, or name a folder or an image"
 
 
-def _format(argument: str, settings: Settings) -> _Format | None:
-    """The format of a list: as told, else by its name; None where the name says nothing."""
-    if settings.source.input_format != "auto":
-        return settings.source.input_format
-    if argument == _STDIN:
-        return "txt"
-    named = _LIST.search(argument)
-    return cast("_Format", (named[1] or named[2]).lower()) if named else None
-
-
-def _kind(argument: str, settings: Settings) -> _Kind:
-    """What an argument is, by its look and by what is on disk."""
-    if argument == _STDIN:
-        return "stdin"
-    if _URL.match(argument):
-        return "url"
-    if _SCHEME.match(argument):
-        raise SourceError(f"{argument}: only http:// and https:// URLs can be downloaded")
-    path = Path(argument)
-    if os.path.isdir(argument):  # noqa: PTH112 - unlike Path, it says no to what it may not see or cannot be a path
-        return "folder"
-    if not os.path.exists(argument):  # noqa: PTH110 - as above
-        raise SourceError(f"{argument}: no such file or folder; a URL begins with https:// or http://")
-    if folder.is_image_name(argument):
-        return "image"
-    if _format(argument, settings) is not None:
-        return "list"
-    raise SourceError(f"{argument}: {_why_not(path)}; --input-format txt reads a file as one URL a line")
-
-
-def _why_not(path: Path) -> str:
-    """Why a file is no source."""
-    if later := _LATER.intersection(map(str.lower, path.suffixes[-2:])):
-        return f"{min(later)} files come in a later version"
-    return "neither an image nor a list by its name (.txt .csv .tsv .jsonl, each also .gz or .zst; .parquet)"
-
-
-def _check_use(argument: str, kind: _Kind, settings: Settings) -> None:
-    """Whether a source can be used by this command, and be opened."""
-    if settings.is_local and kind in {"url", "list", "stdin"}:
-        what = "is a URL" if kind == "url" else "is a list of URLs"
-        raise SourceError(f"{argument}: {what}, and process touches no network; use run, or name a folder or an image")
-    if kind in {"list", "folder"} and not _is_readable(argument):
-        raise SourceError(f"{argument}: permission denied; make it readable, or name another source")
-    if kind in {"list", "stdin"}:
-        _check_format(argument, settings)
-    if kind == "folder" and folder.is_same_folder(Path(argument).stat(), settings.output.output):
-        raise SourceError(f"{argument}: the output would go into the folder it is made from; name another one with -o")
-
-
-def _check_format(argument: str, settings: Settings) -> None:
-    """Whether all is there that reading a list needs."""
-    if _format(argument, settings) == "parquet":
-        if argument == _STDIN:
+def _list_source(
+    argument: str, kind: Kind, settings: Settings, stdin: TextIO | BinaryIO | None, counters: SourceCounters
+) -> Source:
+    columns = Columns.from_options(settings.source)
+    if kind == "parquet":
+        if argument == STDIN:
             raise SourceError("-: Parquet is read from its end, which stdin cannot; name a file")
-        parquet.library(argument)
-    elif argument.lower().endswith(".zst"):
-        text.zstd(argument)
+        return ParquetSource(argument, columns)
+    if argument != STDIN:
+        return ListSource(ListFile(argument), _parser(kind, columns, counters))
+    # A text stream decodes by the rules of the locale; its buffer has the bytes.
+    stream: BinaryIO | None = stdin.buffer if isinstance(stdin, TextIOWrapper) else cast("BinaryIO | None", stdin)
+    return ListSource(Stdin(stream), _parser(kind, columns, counters))
 
 
-def _is_readable(path: str) -> bool:
-    """Asked without opening: the other end of a pipe would notice."""
-    return os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+def _parser(kind: Kind, columns: Columns, counters: SourceCounters) -> Parser:
+    """The parser of a list that is read from beginning to end."""
+    match kind:
+        case "csv":
+            return partial(parse_delimited, columns=columns, delimiter=",")
+        case "tsv":
+            return partial(parse_delimited, columns=columns, delimiter="\t")
+        case "jsonl":
+            return partial(parse_json_lines, columns=columns)
+        case "aria2":
+            return partial(parse_aria2, counters=counters)
+        case _:
+            return parse_text

@@ -1,11 +1,11 @@
-"""Folders of images, walked to the bottom in sorted order, so that names do not depend on the file system.
+"""Folders of images, walked depth first in sorted order, so that names do not depend on the file system.
 
-What becomes a row: every file with an image extension, and with `all_files` every file. A row is also made of what
-cannot be looked into (a folder without permission, a dangling link named like an image): opening it will tell why, as
-the failure of that row, so nothing is lost in silence. Everything else is left alone and counted.
+Every file with an image extension becomes a row, and with `--all-files` every file. What cannot be examined (a folder
+without permission, a dangling link named like an image) becomes a row as well: opening it fails with the reason, so
+nothing is lost silently. Everything else is left alone and counted.
 
-Links are followed, to files and to folders, but no folder is entered twice, so loops end. Never entered: the output
-folder, the state folder `.downloader` of any output, and without `all_files` hidden folders.
+Links to files and folders are followed, but no folder is entered twice, so loops end. Never entered are the output
+folder, the state folder `.downloader` of any output, and without `--all-files` hidden folders.
 """
 
 import heapq
@@ -18,30 +18,21 @@ from typing import Final, Literal
 
 from downloader.errors import SourceError
 from downloader.model.items import File, Row
+from downloader.sources.access import check_readable
+from downloader.sources.counters import SourceCounters
 
 IMAGE_EXTENSIONS: Final = frozenset(
     "jpg jpeg jpe jfif png webp gif avif bmp dib tif tiff heic heif jxl".split()  # noqa: SIM905
 )
-"""What an image file ends in, lower case: the formats we decode, and three that people have and shall hear about
-(`unsupported_format`). SVG is not among them: it is a document, and folders of web assets are full of it."""
+"""Extensions of image files, in lower case: the formats we decode, and three that are common, whose users should be
+told (`unsupported_format`). SVG is not among them: it is a document, and folders of web assets are full of it."""
 
 _STATE_FOLDER = ".downloader"
-BATCH: Final = 30_000
+MAX_BATCH_ENTRIES: Final = 30_000
 """Entries of one folder held and sorted at a time, measured at 600 bytes each. A larger folder is scanned once for each
 batch: measured, a million files in one folder cost 23 s and 17 MB."""
 
-_Kind = Literal["folder", "file", "other"]
-
-
-@dataclass(slots=True)
-class SourceCounters:
-    """What a source saw and did not take.
-
-    `left_alone` counts files; hidden folders are not looked into. `options_ignored` counts option lines of aria2 lists.
-    """
-
-    left_alone: int = 0
-    options_ignored: int = 0
+_EntryKind = Literal["folder", "file", "other"]
 
 
 def is_image_name(name: str) -> bool:
@@ -50,90 +41,118 @@ def is_image_name(name: str) -> bool:
     return bool(stem) and extension.lower() in IMAGE_EXTENSIONS
 
 
-def walk(folder: str, *, output: str, all_files: bool, tally: SourceCounters) -> Iterator[Row]:
-    """The rows of a folder: its own files first, then those of its sub-folders, both by name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSource:
+    """A folder of images.
 
-    `output` is the output folder of the run, which need not exist yet. Names that are not UTF-8 come out with
-    surrogates (`os.fsencode` gives the bytes back). Memory holds one batch of names, and a little for each folder.
-
-    Raises:
-        SourceError: the folder itself cannot be read.
+    Attributes:
+        path: the folder, as named by the user.
+        output: the output folder of the run, which need not exist yet.
+        all_files: takes files of any name, and looks into hidden folders.
+        counters: count the files that are left alone.
     """
-    root = PurePath(folder).as_posix()
-    visited: set[tuple[int, int]] = set()
-    pending = [""]
-    while pending:
-        inside = pending.pop()
-        path = _join(root, inside)
+
+    path: str
+    output: str
+    all_files: bool
+    counters: SourceCounters
+
+    def check(self) -> None:
+        """Make sure that the folder can be listed, and is not the output.
+
+        Raises:
+            SourceError: it cannot be used.
+        """
+        check_readable(self.path)
+        if _is_same_folder(self.path, self.output):
+            raise SourceError(
+                f"{self.path}: the output would go into the folder it is made from; name another one with -o"
+            )
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of a folder, then those of its subfolders, both sorted by name.
+
+        Names that are not UTF-8 have surrogates (`os.fsencode` gives the bytes back). Memory holds one batch of names,
+        and a little for each folder.
+
+        Raises:
+            SourceError: the folder itself cannot be read.
+        """
+        visited: set[tuple[int, int]] = set()
+        pending = [""]
+        while pending:
+            inside = pending.pop()
+            subfolders: list[str] = []
+            try:
+                if self._enter(inside, visited):
+                    yield from self._rows_of(inside, subfolders)
+            except OSError as error:
+                if not inside:
+                    raise SourceError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+                yield self._row(self._path_of(inside), inside)
+            pending.extend(reversed(subfolders))
+
+    def _enter(self, inside: str, visited: set[tuple[int, int]]) -> bool:
+        """Whether to enter a folder: not if it is the output, or was visited under this or any other name."""
+        path = self._path_of(inside)
+        status = Path(path).stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in visited or _is_same_folder(path, self.output):
+            return False
+        visited.add(identity)
+        return True
+
+    def _rows_of(self, inside: str, subfolders: list[str]) -> Iterator[Row]:
+        """The rows of the files of one folder; adds its subfolders to the list."""
+        path = self._path_of(inside).removesuffix("/")
         prefix = f"{inside}/" if inside else ""
-        folders: list[str] = []
-        try:
-            for name, kind in _entries(path) if _is_new(path, output, visited) else ():
-                if kind == "folder":
-                    if all_files or not _is_hidden(name):
-                        folders.append(prefix + name)
-                elif kind == "file" and (all_files or (is_image_name(name) and not _is_hidden(name))):
-                    yield _row(root, prefix + name, folder)
-                else:
-                    tally.left_alone += 1
-        except OSError as error:
-            if not inside:
-                raise SourceError(f"{folder}: cannot be read: {error.strerror or error}") from error
-            yield _row(root, inside, folder)
-        pending.extend(reversed(folders))
+        for name, kind in entries(path or "/"):
+            is_hidden = name.startswith(".")
+            if kind == "folder":
+                if self.all_files or not is_hidden:
+                    subfolders.append(prefix + name)
+            elif kind == "file" and (self.all_files or (is_image_name(name) and not is_hidden)):
+                yield self._row(f"{path}/{name}", prefix + name)
+            else:
+                self.counters.left_alone += 1
+
+    def _row(self, path: str, inside: str) -> Row:
+        return Row(source=path, what=File(path), inside=inside, where=self.path)
+
+    def _path_of(self, inside: str) -> str:
+        root = PurePath(self.path).as_posix()
+        return f"{root.removesuffix('/')}/{inside}" if inside else root
 
 
-def _row(root: str, inside: str, folder: str) -> Row:
-    return Row(source=_join(root, inside), what=File(_join(root, inside)), inside=inside, where=folder)
-
-
-def _join(root: str, inside: str) -> str:
-    return f"{root.removesuffix('/')}/{inside}" if inside else root
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
-
-
-def _is_new(path: str, output: str, visited: set[tuple[int, int]]) -> bool:
-    """Whether a folder is to be entered: not the output, and not seen before by this or any other name."""
-    status = Path(path).stat()
-    identity = (status.st_dev, status.st_ino)
-    if identity in visited or is_same_folder(status, output):
-        return False
-    visited.add(identity)
-    return True
-
-
-def is_same_folder(status: os.stat_result, output: str) -> bool:
-    """Whether `status` is that of the output folder; asked anew each time, since a run makes its output folder."""
+def _is_same_folder(path: str, output: str) -> bool:
+    """Whether a folder is the output folder; looked up each time, since that may be created during the walk."""
     try:
-        return os.path.samestat(status, Path(output).stat())
+        return Path(path).samefile(output)
     except (OSError, ValueError):
         return False
 
 
-def _entries(path: str, batch_size: int = BATCH) -> Iterator[tuple[str, _Kind]]:
-    """Name and kind of all that is in a folder, but no state folder, in order; never more than a batch in memory."""
+def entries(path: str, max_batch: int = MAX_BATCH_ENTRIES) -> Iterator[tuple[str, _EntryKind]]:
+    """Name and kind of everything in a folder except a state folder, sorted; at most one batch is in memory."""
     last = ""
     while True:
-        with os.scandir(path) as entries:
-            rest = (entry for entry in entries if entry.name > last)
-            batch = heapq.nsmallest(batch_size, rest, key=attrgetter("name"))
-        yield from ((entry.name, _kind(entry)) for entry in batch if entry.name != _STATE_FOLDER)
-        if len(batch) < batch_size:
+        with os.scandir(path) as found:
+            rest = (entry for entry in found if entry.name > last)
+            batch = heapq.nsmallest(max_batch, rest, key=attrgetter("name"))
+        yield from ((entry.name, _kind_of(entry)) for entry in batch if entry.name != _STATE_FOLDER)
+        if len(batch) < max_batch:
             return
         last = batch[-1].name
 
 
-def _kind(entry: os.DirEntry[str]) -> _Kind:
-    """What an entry is, links followed. A link that leads nowhere counts as a file: opening it tells why."""
+def _kind_of(entry: os.DirEntry[str]) -> _EntryKind:
+    """The kind of an entry, links followed. A dangling link counts as a file: opening it tells the reason."""
     try:
         if entry.is_file():
             return "file"
         if entry.is_dir():
             return "folder"
-        dangling = entry.is_symlink() and not Path(entry.path).exists()
+        is_dangling = entry.is_symlink() and not Path(entry.path).exists()
     except OSError:
         return "file"
-    return "file" if dangling else "other"
+    return "file" if is_dangling else "other"

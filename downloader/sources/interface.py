@@ -1,4 +1,4 @@
-"""The protocol of a source of rows. Implementations: `text`, `tabular`, `parquet`, `aria2`, `folder`, `arguments`."""
+"""The protocol of a source of rows. Implementations: `arguments`, `lists`, `parquet`, `folder`."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -10,14 +10,16 @@ class Source(Protocol):
     """One source named on the command line."""
 
     def check(self) -> None:
-        """Make sure that it can be used, without reading it.
+        """Make sure that the source can be used, without reading its content.
 
         Raises:
-            SourceError: it cannot be; names it and says what to do.
+            SourceError: it cannot be used; names it and says what to do.
         """
 
     def rows(self) -> Iterator[Row]:
-        """Its rows, each as soon as it can be known; what cannot be used is a row with `Invalid`, never the end.
+        """The rows, each as soon as it can be known; an unusable one has `Invalid` for `what`, and others follow.
+
+        Except for stdin, each call reads the source again.
 
         Raises:
             SourceError: the source cannot be read, or not to its end.

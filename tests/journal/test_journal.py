@@ -33,7 +33,7 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.states import LIVE, TERMINAL, TRANSITIONS, State
-from downloader.naming.layout import clashes
+from downloader.naming.names import clashes
 
 PATHS: dict[State, tuple[type[Fact], ...]] = {
     State.PENDING: (),

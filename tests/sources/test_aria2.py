@@ -7,34 +7,39 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from source_cases import check, read, reasons, settings_for
 
-from downloader.config.settings import Settings, SourceOptions
+from downloader.config.settings import SourceOptions
 from downloader.model.items import Request, Row, Url
-from downloader.sources import SourceCounters, check, read
-from downloader.sources.aria2 import HEADERS_LIMIT_BYTES, read_stream
-from downloader.sources.text import LINE_LIMIT_BYTES
+from downloader.sources import SourceCounters
+from downloader.sources.aria2 import MAX_HEADERS_BYTES, parse_aria2
+from downloader.sources.lists import MAX_LINE_BYTES
+
+ARIA2 = SourceOptions(input_format="aria2")
 
 
-def rows(data: str | bytes, tally: SourceCounters | None = None) -> list[Row]:
-    return list(read_stream(io.BytesIO(data.encode() if isinstance(data, str) else data), "list", tally))
+def rows(data: str | bytes, counters: SourceCounters | None = None) -> list[Row]:
+    return list(
+        parse_aria2(io.BytesIO(data.encode() if isinstance(data, str) else data), "list", counters or SourceCounters())
+    )
 
 
 def request(*options: str, url: str = "http://h/a.jpg") -> Request | None:
-    """What the options of one entry make of it."""
+    """The request that the options of one entry make."""
     (row,) = rows("\n ".join((url, *options)))
     return row.request
 
 
 def ignored(*options: str) -> int:
-    """How many of the options are counted as ignored; the row stays whatever happens."""
-    tally = SourceCounters()
-    (row,) = rows("\n ".join(("http://h/a.jpg", *options)), tally)
+    """How many of the options are counted as ignored; the row stays in any case."""
+    counters = SourceCounters()
+    (row,) = rows("\n ".join(("http://h/a.jpg", *options)), counters)
     assert row.source == "http://h/a.jpg"
-    return tally.options_ignored
+    return counters.options_ignored
 
 
 def test_an_entry_with_all_there_is() -> None:
-    """aria2c(1), "Input File": mirrors behind tabs, options on indented lines, remarks and blank lines anywhere."""
+    """aria2c(1), "Input File": mirrors after tabs, options on indented lines, comments and blank lines anywhere."""
     data = (
         "# remark\n"
         "http://a/x.jpg\thttp://b/x.jpg\t https://c/x.jpg \n"
@@ -69,10 +74,10 @@ def test_an_entry_with_all_there_is() -> None:
 
 def test_other_options_are_counted_and_ignored() -> None:
     """Options of aria2 itself, misspelt ones, and any before the first URL leave the row as it is."""
-    tally = SourceCounters()
-    (row,) = rows(" out=lost\nhttp://h/a.jpg\n split=5\n max-tries=3\n Out=x\n no equals sign\n out=\n =x\n", tally)
+    counters = SourceCounters()
+    (row,) = rows(" out=lost\nhttp://h/a.jpg\n split=5\n max-tries=3\n Out=x\n no equals sign\n out=\n =x\n", counters)
     assert row.request is None
-    assert tally.options_ignored == 7
+    assert counters.options_ignored == 7
 
 
 def test_the_last_of_an_option_counts() -> None:
@@ -113,10 +118,10 @@ def test_an_absolute_folder_is_ignored(folder: str) -> None:
     ["out=a\rb", "out=a\0b", "dir=a\0", "checksum=\x1b", "header=X: a\rY: b", "header=X: a\0", "header=no colon",
      "header=: x", "header=X Y: z", "header=X: n\u00e4", "user-agent=n\u00e4", "referer=a\rb", "header=Range: bytes=0-",
      "header=Transfer-Encoding: chunked", "header=content-length : 5", "header=Content-Length: 5",
-     "header=Accept-Encoding: gzip", "header=X: " + "a" * LINE_LIMIT_BYTES],
+     "header=Accept-Encoding: gzip", "header=X: " + "a" * MAX_LINE_BYTES],
 )  # fmt: skip
 def test_a_broken_option_becomes_part_of_nothing(option: str) -> None:
-    """Control characters, headers that cannot be sent, and headers that frame messages: the row stays without them."""
+    """Control characters, headers that cannot be sent, and headers that frame messages are left out; the row stays."""
     assert request(option) is None
     assert ignored(option) == 1
 
@@ -128,22 +133,34 @@ def test_a_referer_of_its_own() -> None:
 
 
 def test_a_url_cannot_add_headers_to_its_referer() -> None:
-    """A URL with a control character gets no referer; it fails as a URL later."""
+    """A URL with a control character gets no referer; its row is invalid anyway."""
     assert request("referer=*", url="http://h/a\rX: y") is None
 
 
 def test_lines_without_end() -> None:
     """A URL line over the limit is one failing row, a comment over the limit is none, and memory stays flat."""
-    endless = "x" * 3 * LINE_LIMIT_BYTES
+    endless = "x" * 3 * MAX_LINE_BYTES
     first, second = rows(f"http://h/{endless}\thttp://m/\n out=a\n# {endless}\nhttp://h/b\n out={endless}\n")
-    assert first.source.startswith(f"(longer than {LINE_LIMIT_BYTES} bytes) http://h/xxx")
+    assert reasons([first, second]) == [f"list:1: the line is longer than {MAX_LINE_BYTES} bytes", None]
+    assert first.source.startswith(f"(longer than {MAX_LINE_BYTES} bytes) http://h/xxx")
     assert first.request == Request(name="a")
     assert second == Row(source="http://h/b", what=Url("http://h/b"), where="list:4")
 
 
+def test_a_row_fails_only_if_all_of_its_urls_are_bad() -> None:
+    """A bad URL beside good ones fails when the download comes to it; the row keeps the URLs as they are listed."""
+    data = "ftp://a/x\thttp://b/x\nhttp://a/y\tnonsense\nftp://a/z\tnonsense\n  out=z\nnonsense\n"
+    first, second, third, fourth = rows(data)
+    assert first[:2] == ("ftp://a/x", Url("ftp://a/x"))
+    assert first.request == Request(mirrors=("http://b/x",))
+    assert second[:2] == ("http://a/y", Url("http://a/y"))
+    assert second.request == Request(mirrors=("nonsense",))
+    assert reasons([third, fourth]) == ["list:3: not an http or https URL", "list:5: not an http or https URL"]
+
+
 def test_headers_without_end() -> None:
-    """An entry with headers for ever keeps a bounded number of them; the others are ignored."""
-    tally = SourceCounters()
+    """An entry with endless headers keeps a bounded number of them; the others are ignored."""
+    counters = SourceCounters()
 
     class Endless(io.RawIOBase):
         left = 50_000
@@ -153,17 +170,17 @@ def test_headers_without_end() -> None:
             return b"" if self.left < 0 else b" header=X-Name: some value\n" if self.left < 49_999 else b"http://h/a\n"
 
     tracemalloc.start()
-    (row,) = read_stream(Endless(), "list", tally)  # type: ignore[arg-type]
+    (row,) = parse_aria2(Endless(), "list", counters)  # type: ignore[arg-type]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 20 * HEADERS_LIMIT_BYTES
+    assert peak < 20 * MAX_HEADERS_BYTES
     assert row.request is not None
-    assert sum(map(len, row.request.headers)) <= HEADERS_LIMIT_BYTES
-    assert len(row.request.headers) + tally.options_ignored == 49_999
+    assert sum(map(len, row.request.headers)) <= MAX_HEADERS_BYTES
+    assert len(row.request.headers) + counters.options_ignored == 49_999
 
 
 def test_rows_come_as_soon_as_they_can() -> None:
-    """A list on a pipe: a row is there when the line after its options is, not at the end of the list."""
+    """A row on a pipe is made when the line after its options is there, not at the end of the list."""
 
     def lines() -> Iterator[bytes]:
         yield b"http://h/a\n"
@@ -177,12 +194,12 @@ def test_rows_come_as_soon_as_they_can() -> None:
         def readline(self, _size: int | None = -1) -> bytes:
             return next(self.source)
 
-    row = next(read_stream(Pipe(), "list"))  # type: ignore[arg-type]
+    row = next(parse_aria2(Pipe(), "list", SourceCounters()))  # type: ignore[arg-type]
     assert row.request == Request(name="x")
 
 
 def test_bytes_and_marks() -> None:
-    """As in text lists: undecodable bytes survive, and a byte order mark before the first line disappears."""
+    """As in text lists: undecodable bytes are kept, and a byte order mark before the first line is removed."""
     first, second = rows(b"\xef\xbb\xbfhttp://h/a\nhttp://h/\xff\n out=\xff\n")
     assert first.source == "http://h/a"
     assert second.source.encode(errors="surrogateescape") == b"http://h/\xff"
@@ -192,7 +209,7 @@ def test_bytes_and_marks() -> None:
 
 @given(st.lists(st.binary(max_size=30).filter(lambda line: not {*b"\n\xef"} & {*line})))
 def test_every_line_at_the_margin_gets_a_row(lines: list[bytes]) -> None:
-    """Law: whatever the bytes, each line that is neither indented, blank nor a remark becomes one row, in order."""
+    """Law: whatever the bytes, each line that is neither indented, blank nor a comment becomes one row, in order."""
     wheres = [
         f"list:{number}"
         for number, line in enumerate(lines, start=1)
@@ -211,30 +228,26 @@ def test_no_header_can_split_a_request(option: str) -> None:
             assert header.replace("\t", " ").isprintable()
 
 
-def settings(*arguments: object, input_format: str = "aria2") -> Settings:
-    return Settings(sources=tuple(map(str, arguments)), source=SourceOptions(input_format=input_format))  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("name", ["list", "list.txt", "list.aria2", "list.txt.gz"])
 def test_the_flag_makes_every_list_an_aria2_list(name: str, tmp_path: Path) -> None:
     """`--input-format aria2`: files of any name, gzip files too; by default a txt list is read by lines."""
     path = tmp_path / name
     data = b"http://a/x\thttp://b/x\n out=y\n split=1\n"
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    tally = SourceCounters()
-    check(settings(path))
-    (row,) = read(settings(path), io.BytesIO(), tally)
+    counters = SourceCounters()
+    check(settings_for(path, source=ARIA2))
+    (row,) = read(settings_for(path, source=ARIA2), None, counters)
     assert row == Row(
         source="http://a/x",
         what=Url("http://a/x"),
         where=f"{path}:1",
         request=Request(mirrors=("http://b/x",), name="y"),
     )
-    assert tally.options_ignored == 1
+    assert counters.options_ignored == 1
 
 
 def test_the_flag_holds_for_stdin() -> None:
-    """A list on stdin has no name to go by."""
-    (row,) = read(settings("-"), io.BytesIO(b"http://a/x\n out=y\n"))
+    """A list on stdin has no name that could tell its format."""
+    (row,) = read(settings_for("-", source=ARIA2), io.BytesIO(b"http://a/x\n out=y\n"))
     assert row.request == Request(name="y")
-    assert len(list(read(settings("-", input_format="auto"), io.BytesIO(b"http://a/x\n out=y\n")))) == 2
+    assert len(list(read(settings_for("-"), io.BytesIO(b"http://a/x\n out=y\n")))) == 2

@@ -1,6 +1,5 @@
 import csv
 import gzip
-import importlib
 import io
 import json
 import os
@@ -17,13 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from source_cases import check, read, reasons, settings_for, zstd_compressed
 
 from downloader.config.load import load
-from downloader.config.settings import Settings, SourceOptions
+from downloader.config.settings import SourceOptions
 from downloader.errors import ConfigError, SourceError
-from downloader.model.items import Invalid, Request, Row, Url
-from downloader.sources import check, read
-from downloader.sources.tabular import RECORD_LIMIT_BYTES, Columns, read_csv, read_jsonl
+from downloader.model.items import Request, Row, Url
+from downloader.sources.delimited import parse_delimited
+from downloader.sources.json_lines import parse_json_lines
+from downloader.sources.tabular import MAX_RECORD_BYTES, Columns
 
 ALL = Columns(url="url", kept=("caption", "licence"), name="file", checksum="sum")
 """Every kind of column."""
@@ -31,7 +32,7 @@ ALL = Columns(url="url", kept=("caption", "licence"), name="file", checksum="sum
 
 def csv_rows(data: bytes | str, columns: Columns = ALL, delimiter: str = ",") -> list[Row]:
     data = data.encode() if isinstance(data, str) else data
-    return list(read_csv(io.BytesIO(data), "list", columns=columns, delimiter=delimiter))
+    return list(parse_delimited(io.BytesIO(data), "list", columns=columns, delimiter=delimiter))
 
 
 def jsonl_rows(*lines: bytes | str | dict[str, Any], columns: Columns | None = None) -> list[Row]:
@@ -39,20 +40,12 @@ def jsonl_rows(*lines: bytes | str | dict[str, Any], columns: Columns | None = N
         line if isinstance(line, bytes) else (line if isinstance(line, str) else json.dumps(line)).encode()
         for line in lines
     )
-    return list(read_jsonl(io.BytesIO(data), "list", columns=columns or Columns(url="url", kept=("caption",))))
+    return list(parse_json_lines(io.BytesIO(data), "list", columns=columns or Columns(url="url", kept=("caption",))))
 
 
 def parquet_rows(path: Path, source: SourceOptions | None = None, **cells: Any) -> list[Row]:
     pq.write_table(pa.table(cells), path)
-    return list(read(settings(path, source=source), sys.stdin))
-
-
-def settings(*arguments: object, source: SourceOptions | None = None) -> Settings:
-    return Settings(sources=tuple(map(str, arguments)), source=source or SourceOptions())
-
-
-def faults(rows: list[Row]) -> list[str | None]:
-    return [row.what.reason if isinstance(row.what, Invalid) else None for row in rows]
+    return list(read(settings_for(path, source=source)))
 
 
 def written(rows: list[list[str]], delimiter: str) -> bytes:
@@ -74,7 +67,7 @@ EXPECTED = Row(
 
 
 def test_columns_of_a_csv_table() -> None:
-    """URL, caption, kept columns, name and checksum, in whatever order the table has them; others are left."""
+    """URL, caption, kept columns, name and checksum, in any order; other columns are not read."""
     head = "sum,licence,other,file,url,caption\r\n"
     assert csv_rows(head + 'md5:00,CC0,x,cats/../tom.jpg, http://h/a.jpg ,"a cat, asleep"\r\n') == [EXPECTED]
 
@@ -87,7 +80,7 @@ def test_columns_of_a_tsv_table() -> None:
 
 
 def test_columns_of_json_lines() -> None:
-    """The same from objects; what is no string is kept as JSON, null and missing members as empty."""
+    """The same from objects; values other than strings are kept as JSON, null and missing members as empty."""
     entry = {"url": "http://h/a.jpg", "caption": "a cat, asleep", "licence": "CC0", "sum": "md5:00"}
     assert jsonl_rows("", {**entry, "file": "cats/../tom.jpg", "x": 1}, columns=ALL) == [EXPECTED]
     values = [1.5, True, None, ["é"], {"a": None}, 10**30]
@@ -128,8 +121,8 @@ def test_a_plain_row_has_no_request() -> None:
 
 
 def test_one_column_may_have_several_uses() -> None:
-    """The caption may be kept as well, the URL kept too, and a name be the caption."""
-    columns = Columns.of(SourceOptions(caption_column="t", keep_columns=("url", "t"), name_column="t"))
+    """The caption and the URL may be kept too, and the name may be the caption."""
+    columns = Columns.from_options(SourceOptions(caption_column="t", keep_columns=("url", "t"), name_column="t"))
     (row,) = csv_rows("t,url\nx,http://h/a\n", columns)
     assert dict(row.columns) == {"t": "x", "url": "http://h/a"}
     assert row.request == Request(name="x")
@@ -172,7 +165,7 @@ def test_whatever_the_bytes(data: bytes) -> None:
 
 @given(st.lists(st.text('ab",\n', max_size=8), max_size=8))
 def test_no_line_is_lost(lines: list[str]) -> None:
-    """Law: a good row last is always read, whatever quotes and breaks stand before it, unless a quote took it in.
+    """Law: a good row at the end is always read, whatever quotes and breaks precede it, unless it is in a quoted cell.
 
     What a quote takes in is in the cell of a row, so every line with text is in some row.
     """
@@ -185,7 +178,7 @@ def test_no_line_is_lost(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "source", "fault"),
+    ("line", "source", "reason"),
     [
         (",a caption", "", "list:2: no URL in column 'url'"),
         ("not a url,", "not a url", "list:2: the URL contains spaces or control characters; percent-encode them"),
@@ -197,21 +190,21 @@ def test_no_line_is_lost(lines: list[str]) -> None:
         ('http://h/a,"never closed', "", "list:2: broken CSV: unexpected end of data"),
         ("http://h/a,b\rc", "", "list:2: broken CSV: a line ends in CR alone"),
         ("http://h/" + 70_000 * "a", "http://h/" + 991 * "a", "list:2: the URL is too long"),
-        ("http://h/," + (RECORD_LIMIT_BYTES + 1) * "a", "", "list:2: broken CSV: no end within 1048576 bytes"),
+        ("http://h/," + (MAX_RECORD_BYTES + 1) * "a", "", "list:2: broken CSV: no end within 1048576 bytes"),
     ],
     ids=str.split("empty text scheme newline nul cells quotes open cr long endless"),
 )
-def test_a_bad_csv_row_fails_alone(line: str, source: str, fault: str) -> None:
-    """It is a row with the fault, its place and at most its URL; the line behind it is read as ever."""
+def test_a_bad_csv_row_fails_alone(line: str, source: str, reason: str) -> None:
+    """It is a row with the reason, its place and at most its URL; the line after it is read as usual."""
     bad, good = csv_rows(f"url,x\n{line}\nhttp://h/b,\n", Columns(url="url", kept=("x",)))
     assert bad.source == source
-    assert (faults([bad])[0] or "").startswith(fault)
+    assert (reasons([bad])[0] or "").startswith(reason)
     assert good == Row(source="http://h/b", what=Url("http://h/b"), where=good.where, columns={"x": ""})
     assert good.where == f"list:{3 + line.count(chr(10))}"
 
 
 @pytest.mark.parametrize(
-    ("line", "source", "fault"),
+    ("line", "source", "reason"),
     [
         ('{"url": "http://h/a"', "", "list:2: the line is not JSON: Expecting ',' delimiter"),
         ("null", "", "list:2: the line is not a JSON object"),
@@ -223,20 +216,20 @@ def test_a_bad_csv_row_fails_alone(line: str, source: str, fault: str) -> None:
         ('{"url": "http://h/a\\u0000\\n"}', "http://h/a\0", "list:2: the URL contains"),
         ('{"url": "http://h/a", "n": ' + 5000 * "1" + "}", "", "list:2: the line is not JSON: too deep, or too long"),
         (100_000 * "[", "", "list:2: the line is not JSON: too deep"),
-        ('"' + RECORD_LIMIT_BYTES * "a" + '"', "", "list:2: the line is longer than 1048576 bytes"),
+        ('"' + MAX_RECORD_BYTES * "a" + '"', "", "list:2: the line is longer than 1048576 bytes"),
     ],
     ids=str.split("cut null array missing none number surrogate nul digits deep endless"),
 )
-def test_a_bad_json_line_fails_alone(line: str, source: str, fault: str) -> None:
-    """As with CSV; what JSON can write and UTF-8 cannot is shown as an escape."""
+def test_a_bad_json_line_fails_alone(line: str, source: str, reason: str) -> None:
+    """As with CSV; halves of characters, which JSON can hold and UTF-8 cannot, are shown as escapes."""
     _, bad, good = jsonl_rows({"url": "http://h/1"}, line, {"url": "http://h/b"})
     assert bad.source == source
-    assert (faults([bad])[0] or "").startswith(fault)
+    assert (reasons([bad])[0] or "").startswith(reason)
     assert (good.source, good.where, good.request) == ("http://h/b", "list:3", None)
 
 
 def test_a_bad_parquet_row_fails_alone(tmp_path: Path) -> None:
-    """Null, no URL, and text that is not UTF-8 though the schema says so."""
+    """Null, text that is no URL, and text that is not UTF-8 in a column of strings."""
     broken = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\x09\0\0\0"), pa.py_buffer(b"http://h\xff")]
     )
@@ -244,7 +237,7 @@ def test_a_bad_parquet_row_fails_alone(tmp_path: Path) -> None:
     rows = parquet_rows(tmp_path / "a.parquet", url=cells)
     assert [row.source for row in rows] == ["http://h/a", "", "x", "http://h\\udcff", "http://h/b"]
     place = f"{tmp_path}/a.parquet"
-    assert faults(rows) == [
+    assert reasons(rows) == [
         None,
         f"{place}:2: no URL in column 'url'",
         f"{place}:3: not an http or https URL",
@@ -264,11 +257,11 @@ def test_secrets_stay_out_of_messages() -> None:
 
 
 def test_a_quote_left_open_costs_one_line() -> None:
-    """However far it reaches, to the next quote or to the end, the lines behind it are read as rows of their own."""
+    """However far it reaches, to the next quote or to the end, the lines after it are rows of their own."""
     data = 'url,x\nhttp://h/0,"open\n' + "".join(f"http://h/{n},x\n" for n in range(1, 30_000))
     for end in ("", 'http://h/30000,"closed"\n'):
         bad, *good = csv_rows(data + end, Columns(url="url"))
-        assert (faults([bad])[0] or "").startswith("list:2: broken CSV")
+        assert (reasons([bad])[0] or "").startswith("list:2: broken CSV")
         assert [row.source for row in good] == [f"http://h/{n}" for n in range(1, 30_001 if end else 30_000)]
 
 
@@ -277,7 +270,7 @@ def test_a_quote_left_open_costs_one_line() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_quirks_of_spreadsheets(end: str) -> None:
-    """A byte order mark, blank lines, rows of separators, cells missing at the end, separators too many."""
+    """A byte order mark, blank lines, rows of separators, missing cells at the end, extra separators."""
     lines = ["", '\ufeff"url", x ', "", "http://h/a", ",", "http://h/b,1,,", ""]
     data = end.join(lines[1:])
     got = csv_rows(data, Columns(url="url", kept=("x",)))
@@ -288,7 +281,7 @@ def test_quirks_of_spreadsheets(end: str) -> None:
 
 
 def test_line_breaks_within_cells() -> None:
-    """A quoted cell may span lines; a row stands where it begins."""
+    """A quoted cell may span lines; the place of a row is its first line."""
     got = csv_rows('url,x\nhttp://h/a,"one\r\n\ntwo"\nhttp://h/b,\n', Columns(url="url", kept=("x",)))
     assert [(row.source, row.columns["x"], row.where) for row in got] == [
         ("http://h/a", "one\r\n\ntwo", "list:2"),
@@ -297,11 +290,11 @@ def test_line_breaks_within_cells() -> None:
 
 
 def test_fields_longer_than_csv_takes_by_default() -> None:
-    """A cell nobody asked for may be long; the limit that others set in this process is not lowered."""
-    before = csv.field_size_limit(2 * RECORD_LIMIT_BYTES)
+    """A cell that is not read may be long; a higher limit set elsewhere in this process is not lowered."""
+    before = csv.field_size_limit(2 * MAX_RECORD_BYTES)
     try:
         assert len(csv_rows(f"url,page\nhttp://h/a,{500_000 * 'x'}\n", Columns(url="url"))) == 1
-        assert csv.field_size_limit() == 2 * RECORD_LIMIT_BYTES
+        assert csv.field_size_limit() == 2 * MAX_RECORD_BYTES
         csv.field_size_limit(100)
         assert len(csv_rows(f"url,page\nhttp://h/a,{500_000 * 'x'}\n", Columns(url="url"))) == 1
     finally:
@@ -340,18 +333,13 @@ def test_what_spoils_a_csv_table(data: bytes, message: str) -> None:
     ],
 )
 def test_what_spoils_json_lines(lines: list[bytes | str], message: str) -> None:
-    """The first object says whether the column of URLs was named rightly."""
+    """The first object tells whether the column of URLs exists."""
     with pytest.raises(SourceError) as caught:
         jsonl_rows(*lines)
     assert str(caught.value).startswith(message)
 
 
 # -- files, formats, memory ----------------------------------------------------------------------------------------
-
-
-def zst(data: bytes) -> bytes:
-    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-    return bytes(importlib.import_module(name).compress(data))
 
 
 LISTS = {
@@ -363,13 +351,13 @@ LISTS = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-@pytest.mark.parametrize(("ending", "pack"), [("", bytes), (".gz", gzip.compress), (".ZST", zst)])
+@pytest.mark.parametrize(("ending", "pack"), [("", bytes), (".gz", gzip.compress), (".ZST", zstd_compressed)])
 def test_the_name_tells_the_format(tmp_path: Path, kind: str, ending: str, pack: Callable[[bytes], bytes]) -> None:
     """Each text format plain, as gzip and as zstd."""
     path = tmp_path / f"a.b.{kind.upper()}{ending}"
     path.write_bytes(pack(LISTS[kind]))
-    check(settings(path))
-    assert [row.source for row in read(settings(path), sys.stdin)] == ["http://h/a"]
+    check(settings_for(path))
+    assert [row.source for row in read(settings_for(path))] == ["http://h/a"]
 
 
 @pytest.mark.parametrize("kind", LISTS)
@@ -379,21 +367,21 @@ def test_the_flag_tells_the_format(tmp_path: Path, kind: str) -> None:
     path.write_bytes(LISTS[kind])
     told = SourceOptions(input_format=kind)  # type: ignore[arg-type]
     for argument in (path, "-"):
-        check(settings(argument, source=told))
-        rows = read(settings(argument, source=told), io.BytesIO(LISTS[kind]))
+        check(settings_for(argument, source=told))
+        rows = read(settings_for(argument, source=told), io.BytesIO(LISTS[kind]))
         assert [row.source for row in rows] == ["http://h/a"]
 
 
 def test_parquet_cannot_come_through_stdin() -> None:
-    """It is read from its end: refused before the run."""
+    """It is read from its end, so it is refused before the run."""
     with pytest.raises(SourceError, match="stdin"):
-        check(settings("-", source=SourceOptions(input_format="parquet")))
+        check(settings_for("-", source=SourceOptions(input_format="parquet")))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no zstd"])
 def test_a_damaged_zstd_list_names_file_and_line(tmp_path: Path, damage: str) -> None:
-    """As with gzip: what can be read is read, then the run stops with the place."""
-    data = bytearray(zst(b"url\n" + b"".join(b"http://h/%d\n" % (n * n) for n in range(100_000))))
+    """As with gzip: rows before the damage are read, then the run stops with its place."""
+    data = bytearray(zstd_compressed(b"url\n" + b"".join(b"http://h/%d\n" % (n * n) for n in range(100_000))))
     if damage == "cut":
         del data[len(data) // 2 :]
     elif damage == "flipped":
@@ -403,12 +391,12 @@ def test_a_damaged_zstd_list_names_file_and_line(tmp_path: Path, damage: str) ->
     path = tmp_path / "a.csv.zst"
     path.write_bytes(data)
     with pytest.raises(SourceError, match=r"a\.csv\.zst:\d+: the list cannot be read any further"):
-        list(read(settings(path), sys.stdin))
+        list(read(settings_for(path)))
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "no parquet", "flipped"])
 def test_a_damaged_parquet_file_is_told(tmp_path: Path, damage: str) -> None:
-    """Whatever pyarrow makes of it, one line that names the file."""
+    """Whatever pyarrow says, the message is one line that names the file."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"url": [f"http://h/{n * n}" for n in range(50_000)]}), path, compression="zstd")
     data = bytearray(path.read_bytes())
@@ -420,13 +408,13 @@ def test_a_damaged_parquet_file_is_told(tmp_path: Path, damage: str) -> None:
         data = bytearray(b"" if damage == "empty" else b"url\nhttp://h/a\n")
     path.write_bytes(data)
     with pytest.raises(SourceError) as caught:
-        list(read(settings(path), sys.stdin))
+        list(read(settings_for(path)))
     assert str(caught.value).startswith(f"{path}:")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_parquet_column_is_told(tmp_path: Path) -> None:
-    """As of CSV: the column, and those there are."""
+    """As with CSV, the message names the column, and those that are present."""
     with pytest.raises(SourceError, match=r"no column 'url'; there are 'URL', 'TEXT'; name the one"):
         parquet_rows(tmp_path / "a.parquet", URL=["x"], TEXT=["y"])
 
@@ -438,15 +426,15 @@ def test_a_missing_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setitem(sys.modules, module, None)  # what Python takes for "not installed"
     (tmp_path / name).touch()
     with pytest.raises(SourceError, match=f"the extra '{needs}' brings it"):
-        check(settings(tmp_path / name))
+        check(settings_for(tmp_path / name))
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_rows_come_as_soon_as_they_can(kind: str) -> None:
-    """A table on a pipe: a row is there when its line is."""
+    """A row on a pipe is made as soon as its line is there."""
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as stream, os.fdopen(write_end, "wb", buffering=0) as writer:
-        got = read(settings("-", source=SourceOptions(input_format=kind)), stream)  # type: ignore[arg-type]
+        got = read(settings_for("-", source=SourceOptions(input_format=kind)), stream)  # type: ignore[arg-type]
         for number in range(2):
             writer.write(LISTS[kind] if number == 0 else LISTS[kind].splitlines()[-1] + b"\n")
             assert next(got).source == "http://h/a"
@@ -469,19 +457,20 @@ def test_memory_stays_flat(kind: str) -> None:
     source = SourceOptions(input_format=kind)  # type: ignore[arg-type]
     tracemalloc.start()
     try:
-        assert sum(1 for _ in read(settings("-", source=source), Lines())) == 30_000 + (kind == "csv")  # type: ignore[arg-type]
+        rows = read(settings_for("-", source=source), Lines())  # type: ignore[arg-type]
+        assert sum(1 for _ in rows) == 30_000 + int(kind == "csv")
         assert tracemalloc.get_traced_memory()[1] < 3 * 1024**2
     finally:
         tracemalloc.stop()
 
 
 def test_memory_stays_flat_in_parquet(tmp_path: Path) -> None:
-    """Row groups are not held: a file with all rows in one of them costs a few pages and batches."""
+    """Row groups are not held in memory: a file with all rows in one of them costs a few pages and batches."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"url": [f"http://h/{n * n}" for n in range(500_000)]}), path, row_group_size=500_000)
     before = pa.total_allocated_bytes()
     peak = 0
-    for number, _ in enumerate(read(settings(path), sys.stdin)):
+    for number, _ in enumerate(read(settings_for(path))):
         if number % 1000 == 0:
             peak = max(peak, pa.total_allocated_bytes() - before)
     assert number == 499_999
@@ -495,6 +484,6 @@ def test_columns_to_keep_are_written_with_commas() -> None:
     """Flags repeat and take several; an empty name is refused."""
     got = load(flags={"source": {"keep_columns": ["a, b", "c"], "caption_column": "a"}}).settings.source
     assert got.keep_columns == ("a", "b", "c")
-    assert Columns.of(got).kept == ("a", "b", "c")
+    assert Columns.from_options(got).kept == ("a", "b", "c")
     with pytest.raises(ConfigError, match="--keep-columns: the name of a column is missing"):
         load(flags={"source": {"keep_columns": ["a,"]}})
