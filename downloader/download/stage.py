@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from downloader.config.settings import Settings
-from downloader.download.client import Client, Result
-from downloader.download.job import Hold, Job, Reschedule
-from downloader.download.network import Network
-from downloader.download.problem import Interrupted
-from downloader.download.transport import chosen
+from downloader.download.fetch_task import FetchTask, Reschedule, RetryAfter
+from downloader.download.fetcher import AttemptResult, Fetcher
+from downloader.download.rate import ByteRate
 from downloader.errors import OutputError
+from downloader.http.errors import Interrupted
+from downloader.http.session import Session
 from downloader.local import copy_local, hash_of, open_local
 from downloader.model.failures import FailureKind, SkipReason, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Invalid, Item, Partial, PreviousResult, Skipped, Unchanged, Url
@@ -77,7 +77,9 @@ class DownloadStage:
         self._hand_on = hand_on
         self._stop = stop
         self._meter = meter
-        self._network = Network(settings.download, stop)
+        self._session = Session(settings.download)
+        limit_rate = settings.download.limit_rate
+        self._rate = ByteRate(limit_rate) if limit_rate else None
         self._lock = threading.Lock()
         self._items = self._bytes = self._troubles = 0
         self.pace = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
@@ -94,7 +96,7 @@ class DownloadStage:
     @property
     def transport(self) -> str:
         """The package that speaks HTTP for it."""
-        return chosen(self._settings.download)
+        return self._session.transport_name
 
     def run(self) -> None:
         """Work until the feed is empty or the run stops; raises what ended a thread."""
@@ -121,7 +123,7 @@ class DownloadStage:
         if pace.look(time.monotonic(), totals) != before:
             self._feed.allow(pace.limit)
 
-    def _count(self, answer: Result) -> None:
+    def _count(self, answer: AttemptResult) -> None:
         """Note what an attempt brought, for the pace."""
         with self._lock:
             match answer:
@@ -135,14 +137,14 @@ class DownloadStage:
 
     def abort(self) -> None:
         """Wake every thread that waits for a server."""
-        self._network.abort()
+        self._session.abort()
 
     def _loop(self) -> None:
-        turn = self._feed.take()  # before there is a client, which many a thread will not need
-        client = Client(self._network, self._staging, self._tell)
+        turn = self._feed.take()  # before making a fetcher, which some threads will not need
+        fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._tell)
         try:
             while turn is not None:
-                self._one(client, turn)
+                self._one(fetcher, turn)
                 turn = self._feed.take()
         except Interrupted:
             return
@@ -155,10 +157,10 @@ class DownloadStage:
             self._stop.at_once()
             raise
         finally:
-            client.close()
+            fetcher.close()
 
-    def _one(self, client: Client, turn: Lease) -> None:
-        answer = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(client, turn)
+    def _one(self, fetcher: Fetcher, turn: Lease) -> None:
+        answer = turn.job.work if isinstance(turn.job.work, Fetched) else self._fetch(fetcher, turn)
         if isinstance(answer, Reschedule):
             self._feed.again(turn, answer)
             return
@@ -170,22 +172,22 @@ class DownloadStage:
         if isinstance(answer, Fetched):
             self._hand_on(answer)
 
-    def _fetch(self, client: Client, turn: Lease) -> Result:
+    def _fetch(self, fetcher: Fetcher, turn: Lease) -> AttemptResult:
         job, item = turn.job, turn.job.item
-        if not job.attempts and job.whole is None and (path := self._already_there(item)):
+        if not job.attempts and job.transfer is None and (path := self._already_there(item)):
             message = f"{path} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
         if hold := self._feed.shut(turn.host):
-            return _shut_out(job, hold) if job.ends() else None
+            return _shut_out(job, hold) if job.claim_report() else None
         if item.previous and not self._still_there(item.previous):
             job.work = item = replace(item, previous=None)
         started = time.monotonic()
-        answer = _attempt(client, job) if isinstance(item.what, Url | Invalid) else self._take_local(item)
+        answer = _attempt(fetcher, job) if isinstance(item.what, Url | Invalid) else self._take_local(item)
         self._meter.worked(time.monotonic() - started)
         if self.pace:
             self._count(answer)
-        if job.hold is not None:
-            self._feed.hold(turn.host, job.hold)
+        if job.retry_after is not None:
+            self._feed.hold(turn.host, job.retry_after)
         if isinstance(answer, Fetched):
             return self._unless_duplicate(self._named(answer, job.server_name))
         return answer
@@ -207,20 +209,26 @@ class DownloadStage:
         if fetched.staged:
             os.unlink(fetched.path)  # noqa: PTH108 - as plain as can be
         message = f"the same bytes as {masked(first)}"
-        return Skipped(item=fetched.item, stage=Stage.DOWNLOAD, reason=SkipReason.DUPLICATE, message=message)
+        return Skipped(
+            item=fetched.item,
+            stage=Stage.DOWNLOAD,
+            reason=SkipReason.DUPLICATE,
+            message=message,
+            spans=fetched.spans,
+        )
 
     def _take_local(self, item: Item) -> Fetched | Unchanged | Failed:
         return copy_local(item, self._staging) if self._settings.mode == "fetch" else open_local(item)
 
 
-def _attempt(client: Client, job: Job) -> Result:
+def _attempt(fetcher: Fetcher, job: FetchTask) -> AttemptResult:
     """An attempt in which a defect of ours, found by whatever a server sent, costs one item and is named."""
     try:
-        return client.attempt(job)
+        return fetcher.attempt(job)
     except (Interrupted, OSError):
         raise
     except Exception as problem:  # noqa: BLE001 - see above
-        if not job.ends():
+        if not job.claim_report():
             return None
         message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
         return Failed(
@@ -228,11 +236,12 @@ def _attempt(client: Client, job: Job) -> Result:
             stage=Stage.DOWNLOAD,
             kind=FailureKind.INTERNAL,
             message="".join(c if c.isprintable() else "?" for c in message)[:300],
-            attempts=job.attempts,
+            attempts=job.all_attempts,
+            spans=tuple(job.spans),
         )
 
 
-def _shut_out(job: Job, hold: Hold) -> Failed:
+def _shut_out(job: FetchTask, hold: RetryAfter) -> Failed:
     """An item whose host has asked, in answer to another item, to be left alone for longer than it would wait."""
     return Failed(
         item=job.item,
@@ -240,5 +249,6 @@ def _shut_out(job: Job, hold: Hold) -> Failed:
         kind=FailureKind.HTTP_STATUS,
         message=f"not asked for: its host wants no request for {hold.seconds:.0f} s (Retry-After); try then",
         http_status=hold.http_status,
-        attempts=job.attempts,
+        attempts=job.all_attempts,
+        spans=tuple(job.spans),
     )

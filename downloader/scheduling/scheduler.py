@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from downloader.download.job import Hold, Job, Reschedule
+from downloader.download.fetch_task import FetchTask, Reschedule, RetryAfter
 from downloader.model.items import Fetched, Item, Url
 from downloader.model.urls import host_of
 from downloader.scheduling.host_queue import HostQueue, Wait
@@ -38,7 +38,7 @@ class Lease:
     """What a thread was given: give it back with `Feed.done` or `Feed.again`."""
 
     host: str
-    job: Job
+    job: FetchTask
 
 
 class Feed:
@@ -48,7 +48,7 @@ class Feed:
         self._plan = plan
         self._stop = stop
         self._changed = threading.Condition()
-        self._hosts_queue: HostQueue[Job] = HostQueue(per_host, host_delay_s)
+        self._hosts_queue: HostQueue[FetchTask] = HostQueue(per_host, host_delay_s)
         self._host_window = max(32, 4 * per_host)
         self._last_turn = 0
         self._passed_over: dict[str, int] = {}
@@ -57,7 +57,7 @@ class Feed:
         """The last read found nothing further, and nothing has been added since."""
         self._read_all = False
         """... and nothing will be."""
-        self._shut: dict[str, tuple[float, Hold]] = {}
+        self._shut: dict[str, tuple[float, RetryAfter]] = {}
         self._limit: int | None = None
         self.kept_back = 0
         """How often a thread was kept waiting by the limit on all downloads."""
@@ -117,25 +117,25 @@ class Feed:
         """The item of this turn is to be taken up again after a while; no thread waits for it."""
         with self._changed:
             now_s = time.monotonic()
-            for job in later.jobs:
+            for job in later.tasks:
                 self._hosts_queue.again(turn.host, job, now_s, later.delay_s)
             self._hosts_queue.done(turn.host, now_s)
             self._changed.notify_all()
 
-    def hold(self, host: str, hold: Hold) -> None:
+    def hold(self, host: str, hold: RetryAfter) -> None:
         """The host asked for less: pause it, and ask it for half as many at a time from then on.
 
         Where it asks for longer than any item would wait, it is shut: its items are not asked for in this run.
         """
         with self._changed:
             now_s = time.monotonic()
-            if hold.shut:
+            if hold.blocked:
                 self._shut[host] = (now_s + hold.seconds, hold)
             else:
                 self._hosts_queue.lower(host, now_s)
                 self._hosts_queue.pause(host, now_s, hold.seconds)
 
-    def shut(self, host: str) -> Hold | None:
+    def shut(self, host: str) -> RetryAfter | None:
         """What a host that is not to be asked has said."""
         until_s, hold = self._shut.get(host, (0.0, None))
         return hold if until_s > time.monotonic() else None
@@ -163,7 +163,7 @@ class Feed:
         if host and self._hosts_queue.waiting(host) >= self._host_window:
             self._passed_over[host] = turn
             return
-        self._hosts_queue.add(host, Job(work=work), time.monotonic())
+        self._hosts_queue.add(host, FetchTask(work=work), time.monotonic())
 
     def _catch_up(self, host: str) -> None:
         """Read the rows of this host that were passed over, once few of them are left."""
@@ -171,7 +171,7 @@ class Feed:
             return
         rows = self._plan.of_host(host, self._passed_over[host], self._last_turn, self._host_window)
         for turn, work in rows:
-            self._hosts_queue.add(host, Job(work=work), time.monotonic())
+            self._hosts_queue.add(host, FetchTask(work=work), time.monotonic())
             self._passed_over[host] = turn + 1
         if len(rows) < self._host_window:
             del self._passed_over[host]
