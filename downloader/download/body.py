@@ -1,29 +1,85 @@
-"""A body on its way into its staged file."""
+"""The body of a response: reading it within limits, and writing it into a staged file."""
 
 import os
+import time
+from collections.abc import Iterator
 from sys import getsizeof
 from types import TracebackType
 from typing import Self
 
+from downloader.config.settings import DownloadOptions
+from downloader.config.values import show_size
+from downloader.download.rate import ByteRate, MinimumSpeed
+from downloader.http.abort import AbortSignal
+from downloader.http.coding import decoder
+from downloader.http.errors import FetchError
+from downloader.http.response import Response
+from downloader.model.failures import FailureKind
+
 _BUFFER_BYTES = 256 * 1024
 """Written to disk in pieces of about this size."""
-_WRITE = os.O_WRONLY | getattr(os, "O_BINARY", 0)  # which only Windows has
-_MAKE = _WRITE | os.O_CREAT | os.O_EXCL
+_WRITE = os.O_WRONLY | getattr(os, "O_BINARY", 0)  # only Windows has it
+_CREATE = _WRITE | os.O_CREAT | os.O_EXCL
+
+
+class BodyReader:
+    """Reads bodies: decoded, no faster than `--limit-rate` and no slower than `--min-speed`.
+
+    Args:
+        settings: of the run.
+        rate: the limit of the run, or None.
+        abort: of the run.
+    """
+
+    def __init__(self, settings: DownloadOptions, rate: ByteRate | None, abort: AbortSignal) -> None:
+        self._settings = settings
+        self._rate = rate
+        self._abort = abort
+
+    def decoded(self, response: Response) -> Iterator[bytes]:
+        """The body piece by piece, without its content coding.
+
+        Raises:
+            FetchError: it is too slow.
+            Interrupted: the run is being aborted.
+            CodingError: it cannot be decoded.
+        """
+        if not response.coding:
+            yield from self.raw(response)
+            return
+        decode = decoder(response.coding, self._settings.max_size)
+        for chunk in self.raw(response):
+            yield from decode.decode(chunk)
+        decode.finish()
+
+    def raw(self, response: Response) -> Iterator[bytes]:
+        """The body piece by piece, as received. Raises as `decoded` does."""
+        speed = MinimumSpeed(self._settings.min_speed, time.monotonic())
+        for chunk in response.body:
+            self._abort.check()
+            if speed.too_slow(len(chunk), time.monotonic()):
+                least = show_size(self._settings.min_speed)
+                raise FetchError(FailureKind.TOO_SLOW, f"slower than {least} a second; --min-speed allows less")
+            if self._rate is not None:
+                delay_s = self._rate.delay_s(len(chunk), time.monotonic())
+                self._abort.wait(delay_s)
+                speed.waited(delay_s)
+            yield chunk
 
 
 class BodyFile:
-    """Writes a file that it makes, or one that there is from byte `at` on; what is behind that goes.
+    """Writes a new file, or an existing one from byte `at` on, where it is truncated.
 
-    What `open` would do, without asking the system for the size and the place of every file: two of the fifteen calls
-    that a small download takes, each a chance for other threads to take the interpreter's lock away (ADR 0025).
+    Like `open`, but without asking the system for the size and position of the file: two of the fifteen system calls
+    that a small download takes, each a chance for other threads to take the interpreter's lock.
 
     Raises:
-        FileExistsError: there is such a file, where it is to be made.
-        OSError: as always with files, from `write` and `flush` as well.
+        FileExistsError: the file to create exists.
+        OSError: as with any file, from `write` and `flush` as well.
     """
 
     def __init__(self, path: str, at: int = 0) -> None:
-        self._handle = os.open(path, _WRITE if at else _MAKE, 0o666)
+        self._handle = os.open(path, _WRITE if at else _CREATE, 0o666)
         self._pieces: list[bytes] = []
         self._waiting_bytes = 0
         if at:
@@ -42,14 +98,14 @@ class BodyFile:
             os.close(self._handle)
 
     def write(self, data: bytes) -> None:
-        """The next bytes; given to the system when there are enough of them, or with `flush`, or at the end."""
+        """Add bytes; they are passed to the system once there are enough, with `flush`, or at the end."""
         self._pieces.append(data)
         self._waiting_bytes += getsizeof(data)  # a server may send single bytes
         if self._waiting_bytes >= _BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Give all that was written to the system."""
+        """Pass everything written so far to the system."""
         left = memoryview(b"".join(self._pieces))
         self._pieces, self._waiting_bytes = [], 0
         while left:

@@ -1,6 +1,6 @@
-"""Deciding about a download: which URLs, which redirects, whether and when to try again. Pure.
+"""Decisions about a download: redirects, credentials, and whether and when to retry. Pure.
 
-Clock and chance come in as arguments, so every rule here can be tested as a law.
+Clock and jitter are arguments, so every rule can be tested as a law.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from downloader.model.failures import FailureKind, is_transient
 from downloader.model.urls import check_url, origin_of
 
 _BASE_S = 0.5
-"""First back-off ceiling; doubled each time (full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+"""First backoff ceiling; doubled each time (full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter")."""
 _CEILING_S = 30.0
-"""Largest back-off ceiling of one wait."""
+"""Maximum backoff ceiling."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Statuses that send a GET elsewhere (RFC 9110, 15.4)."""
+"""Statuses that redirect a GET (RFC 9110, 15.4)."""
 SLOW_DOWN = frozenset({413, 429, 503})
-"""Statuses whose Retry-After speaks for the host (RFC 9110, 10.2.3; RFC 6585, 4)."""
+"""Statuses whose Retry-After is about the whole host (RFC 9110, 10.2.3; RFC 6585, 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class Refusal:
 def follow(chain: list[str], location: str | None, *, limit: int) -> str | Refusal:
     """The URL a redirect leads to, or why it is refused.
 
-    `chain` holds the URLs asked so far, oldest first. Refused: more than `limit` redirects, a URL asked before, another
-    scheme, https to http (the content would come unprotected), no Location.
+    `chain` holds the URLs requested so far, oldest first. Refused: more than `limit` redirects, a URL requested before,
+    another scheme, https to http (the content would be unprotected), no Location.
     """
     current = chain[-1]
     if not location:
@@ -54,9 +54,9 @@ def follow(chain: list[str], location: str | None, *, limit: int) -> str | Refus
     return target
 
 
-def headers_for(headers: list[tuple[str, str]], first_url: str, url: str) -> list[tuple[str, str]]:
-    """The user's headers that may go to this URL: none of them leaves the origin they were given for."""
-    return headers if first_url == url or origin_of(first_url) == origin_of(url) else []
+def is_same_origin(first_url: str, url: str) -> bool:
+    """Whether the user's headers and passwords for the first URL may be sent to the second (RFC 6454)."""
+    return first_url == url or origin_of(first_url) == origin_of(url)
 
 
 def retry_delay_s(
@@ -72,8 +72,8 @@ def retry_delay_s(
     """Seconds to wait before another attempt; None to give up.
 
     Full jitter: `jitter` in [0, 1) of a ceiling that doubles from 0.5 s to 30 s, but never less than the server asked
-    for. `attempt` counts from 1. Gives up on what will not pass, after `retries` further attempts, and where the wait
-    would outlast the deadline.
+    for. `attempt` counts from 1. Gives up on permanent failures, after `retries` further attempts, and if the wait
+    would exceed the deadline.
     """
     if attempt > retries or not is_transient(kind, http_status) or kind is FailureKind.DEADLINE:
         return None
@@ -81,8 +81,51 @@ def retry_delay_s(
     return delay if delay < remaining_s else None
 
 
+@dataclass(frozen=True, slots=True)
+class UseMirror:
+    """Request the next URL of the item, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after a delay."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The item has failed."""
+
+
+def after_failure(
+    kind: FailureKind,
+    http_status: int | None,
+    *,
+    has_mirror: bool,
+    attempt: int,
+    retries: int,
+    remaining_s: float,
+    jitter: float,
+    retry_after_s: float | None = None,
+) -> UseMirror | Retry | GiveUp:
+    """What follows a failed attempt: a mirror if there is one left, else a retry as by `retry_delay_s`."""
+    if has_mirror:
+        return UseMirror()
+    delay_s = retry_delay_s(
+        kind,
+        http_status,
+        attempt=attempt,
+        retries=retries,
+        remaining_s=remaining_s,
+        jitter=jitter,
+        retry_after_s=retry_after_s,
+    )
+    return GiveUp() if delay_s is None else Retry(delay_s)
+
+
 def status_text(status: int) -> str:
-    """A status as a person reads it: `404 Not Found`. The server's own reason phrase is not shown: it is its text."""
+    """A status as shown to the user: `404 Not Found`. The server's own reason phrase is not: it could be any text."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

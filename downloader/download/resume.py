@@ -1,55 +1,37 @@
-"""Whether bytes we have and bytes we are sent belong together. Pure.
+"""Whether bytes on disk and bytes in a response belong together. Pure.
 
-    range_headers(part)              what to ask for, having a part
-    decide(part, reply)              what to do with the answer: one of the five decisions
-    split(total, ...)                the segments of a file that is fetched in several
-    segment_headers, decide_segment  the same two for a segment
-    fit(start, total, known, reply)  whether a 206 is what was asked for, of a part or of a segment
-    worth_keeping(part)              whether a part is kept for another run
+    range_headers(part)                 what to request, given a part
+    decide(part, response)              what to do with the response: one of five decisions
+    split(total, ...)                   the segments of a file that is fetched in several
+    segment_headers, decide_segment     the same two for a segment
+    fit(start, total, known, response)  whether a 206 is what was requested, of a part or of a segment
+    worth_keeping(part)                 whether a part is kept for another run
 
-Bytes of two versions are never joined. A part is gone on with where a strong validator vouches for it (RFC 9110, 8.8.1;
-sent as If-Range, 13.1.5), or a checksum will find out at the end. What the server then sends is taken only where it
-begins at our end, counts as many bytes in total as before, and does not name another version. Numbers are bytes.
+Bytes of two versions are never joined. A part is resumed if a strong validator guarantees its version (RFC 9110, 8.8.1;
+sent as If-Range, 13.1.5), or a checksum will be compared at the end. The response is then accepted only if it begins at
+the part's end, gives the same total as before, and does not name another version. Numbers are bytes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from downloader.download.headers import (
-    ContentRange,
-    Raw,
-    Unsatisfied,
-    accepts_ranges,
-    contradicts,
-    if_range,
-    same_representation,
-)
 from downloader.download.policy import status_text
+from downloader.http.headers import ContentRange, UnsatisfiedRange, contradicts, if_range, same_representation
+from downloader.http.response import Response
 from downloader.model.failures import FailureKind
 from downloader.model.items import Part, Segment, Validator
 
-SMALLEST_SEGMENT_BYTES: Final = 4 * 1024**2
-"""A segment shorter than this costs more in requests than it gains."""
+MIN_SEGMENT_BYTES: Final = 4 * 1024**2
+"""A shorter segment costs more in requests than it gains."""
 _CHECKPOINT_S: Final = 2.0
-KEPT_FROM_BYTES: Final = 1024**2
-"""A part shorter than this is fetched again sooner than it is looked after: a second on a line of 8 Mbit/s."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What a server answered, as `download.headers` reads it."""
-
-    status: int
-    content_range: ContentRange | Unsatisfied | None = None
-    content_length: int | None = None
-    media_type: str | None = None
-    validator: Validator = field(default_factory=Validator)
+MIN_KEPT_BYTES: Final = 1024**2
+"""A shorter part is fetched again, which takes a second on a line of 8 Mbit/s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """Write the body from byte `at` on; it reaches up to `stop`, which need not be the `total`: ask again for more."""
+    """Write the body from byte `at` on; it ends before `stop`, which need not be the `total`: request the rest then."""
 
     at: int
     stop: int
@@ -58,10 +40,10 @@ class Append:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """The body is the whole thing: truncate and write from the beginning.
+    """The body is the whole representation: truncate, and write from the beginning.
 
-    `total` may be known from before, where the same version is sent without a length. `range_ignored`: the very
-    version we have part of was sent from its beginning, so this server cannot be asked to go on.
+    `total` may be known from before, if the same version is sent without a length. `range_ignored`: the version of the
+    part was sent from its beginning, so this server does not resume.
     """
 
     total: int | None
@@ -70,21 +52,21 @@ class Restart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """We have all of it already; there is no body to read."""
+    """All of it is on disk already; there is no body to read."""
 
     total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOver:
-    """The answer does not fit what we have: close, and ask again for the whole thing, without Range."""
+    """The response does not fit the part: close it, and request the whole representation, without Range."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
-    """The answer is of no use, and asking for the whole thing would not help, or has not helped."""
+    """The response cannot be used, and requesting the whole representation would not help, or has not helped."""
 
     kind: FailureKind
     message: str
@@ -92,14 +74,16 @@ class Refuse:
 
 Decision = Append | Restart | Complete | StartOver | Refuse
 
+_CONFLICT = Refuse(kind=FailureKind.PROTOCOL, message="the server says two different lengths")
+
 
 def may_resume(part: Part, *, checksum_known: bool = False) -> bool:
-    """Whether it is safe to ask for the rest only."""
+    """Whether it is safe to request only the rest."""
     return part.bytes > 0 and (checksum_known or if_range(part.validator) is not None)
 
 
 def range_headers(part: Part, *, checksum_known: bool = False) -> list[tuple[str, str]]:
-    """The headers that ask for the rest of a part (14.2); none where it is not safe, or nothing is there yet."""
+    """The headers that request the rest of a part (14.2); none if that is not safe, or there is no part."""
     if not may_resume(part, checksum_known=checksum_known):
         return []
     condition = if_range(part.validator)
@@ -110,36 +94,38 @@ def range_headers(part: Part, *, checksum_known: bool = False) -> list[tuple[str
     ]
 
 
-def decide(part: Part, reply: Reply, *, checksum_known: bool = False, started_over: bool = False) -> Decision:
-    """What to do with the answer to a request that carried `range_headers(part)`.
+def decide(part: Part, response: Response, *, checksum_known: bool = False, started_over: bool = False) -> Decision:
+    """What to do with the response to a request with `range_headers(part)`.
 
-    `started_over` says that an answer did not fit before: a server that does it twice is refused.
+    `started_over`: a response did not fit before; the second time it is refused.
     """
+    if response.has_conflicting_lengths:
+        return _CONFLICT
     asked = may_resume(part, checksum_known=checksum_known)
-    match reply.status:
+    match response.status:
         case 200 | 203:
-            return _whole(part, reply, asked=asked)
+            return _whole(part, response, asked=asked)
         case 206 if asked:
-            decision: Decision = fit(part.bytes, part.total, part.validator, reply)
+            decision: Decision = fit(part.bytes, part.total, part.validator, response)
         case 206:
             return Refuse(kind=FailureKind.PROTOCOL, message="the server sent a part of what was asked for as a whole")
         case 416 if asked:
-            decision = _nothing_left(part, reply)
+            decision = _nothing_left(part, response)
         case _:
-            return Refuse(kind=FailureKind.HTTP_STATUS, message=f"the server answered {status_text(reply.status)}")
+            return Refuse(kind=FailureKind.HTTP_STATUS, message=f"the server answered {status_text(response.status)}")
     if started_over and isinstance(decision, StartOver):
         return Refuse(kind=FailureKind.PROTOCOL, message=f"cannot be resumed: {decision.why}")
     return decision
 
 
-def fit(start: int, total: int | None, known: Validator, reply: Reply) -> Append | StartOver:
-    """Whether a 206 (15.3.7) holds the bytes from `start` on, of `total` bytes, of the `known` version.
+def fit(start: int, total: int | None, known: Validator, response: Response) -> Append | StartOver:
+    """Whether a 206 (15.3.7) has the bytes from `start` on, of `total` bytes, of the `known` version.
 
-    It may end before the end: a server need not send all of a range at once. A part that does not say how long the
-    whole is would leave nothing to tell the end by.
+    It may end early: a server need not send all of a range at once. It must give the total, or the end could not be
+    recognised.
     """
-    sent = reply.content_range
-    if reply.media_type == "multipart/byteranges":
+    sent = response.content_range
+    if response.media_type == "multipart/byteranges":
         return StartOver(why="the server sent several parts for one range")
     if not isinstance(sent, ContentRange) or sent.total is None:
         return StartOver(why="the server does not say which part it sent")
@@ -147,22 +133,22 @@ def fit(start: int, total: int | None, known: Validator, reply: Reply) -> Append
         return StartOver(why=f"the server sent from byte {sent.start} on, not from {start}")
     if total not in {None, sent.total}:
         return StartOver(why=f"it has {sent.total} bytes now, not {total}")
-    if reply.content_length not in {None, sent.stop - sent.start}:
+    if response.content_length not in {None, sent.stop - sent.start}:
         return StartOver(why="the server says two different lengths of the part it sent")
-    if contradicts(known, reply.validator):
+    if contradicts(known, response.validator):
         return StartOver(why="it has changed on the server")
     return Append(at=start, stop=sent.stop, total=sent.total)
 
 
-def split(total: int | None, accept_ranges: Raw | None, known: Validator, segments: int) -> tuple[Segment, ...]:
-    """The segments of a file, in order, each of `SMALLEST_SEGMENT_BYTES` or more, nothing of them there yet.
+def split(total: int | None, accepts_ranges: bool, known: Validator, segments: int) -> tuple[Segment, ...]:
+    """The segments of a file, in order, each at least `MIN_SEGMENT_BYTES` long, all empty yet.
 
-    Empty where it is not to be split: the server does not promise ranges (14.3), nothing vouches that all of them will
-    be of one version, or the file is too small for two.
+    There are none if it is not to be split: the server does not promise ranges (14.3), nothing guarantees that all of
+    them will be of one version, or the file is too small for two.
     """
-    if total is None or not accepts_ranges(accept_ranges) or if_range(known) is None:
+    if total is None or not accepts_ranges or if_range(known) is None:
         return ()
-    count = min(segments, total // SMALLEST_SEGMENT_BYTES)
+    count = min(segments, total // MIN_SEGMENT_BYTES)
     if count < 2:  # noqa: PLR2004 - one segment is no split
         return ()
     edges = [total * index // count for index in range(count + 1)]
@@ -170,10 +156,10 @@ def split(total: int | None, accept_ranges: Raw | None, known: Validator, segmen
 
 
 def segment_headers(segment: Segment, known: Validator) -> list[tuple[str, str]]:
-    """The headers that ask for the rest of a segment (14.2) of the known version, which must be a strong one."""
+    """The headers that request the rest of a segment (14.2) of the known version, whose validator must be strong."""
     condition = if_range(known)
     if condition is None:
-        raise ValueError("only a strong validator holds segments together")
+        raise ValueError("segments need a strong validator")
     return [
         ("Range", f"bytes={segment.at}-{segment.stop - 1}"),
         ("If-Range", condition),
@@ -181,23 +167,25 @@ def segment_headers(segment: Segment, known: Validator) -> list[tuple[str, str]]
     ]
 
 
-def decide_segment(segment: Segment, total: int, known: Validator, reply: Reply) -> Append | StartOver | Refuse:
-    """What to do with the answer to a request that carried `segment_headers(segment, known)`.
+def decide_segment(segment: Segment, total: int, known: Validator, response: Response) -> Append | StartOver | Refuse:
+    """What to do with the response to a request with `segment_headers(segment, known)`.
 
-    `StartOver` is meant for the whole file, without segments: the server has another version now, or does not do what
-    it promised. What comes behind the segment's end is not ours to write, though a server may send it.
+    `StartOver` is about the whole file, without segments: the server has another version now, or does not do what it
+    promised. A server may send more than the segment; bytes beyond its end must not be written.
     """
-    match reply.status:
+    if response.has_conflicting_lengths:
+        return _CONFLICT
+    match response.status:
         case 206:
-            return fit(segment.at, total, known, reply)
+            return fit(segment.at, total, known, response)
         case 200 | 203 | 416:
             return StartOver(why="it has changed on the server, or ranges are not served after all")
-    return Refuse(kind=FailureKind.HTTP_STATUS, message=f"the server answered {status_text(reply.status)}")
+    return Refuse(kind=FailureKind.HTTP_STATUS, message=f"the server answered {status_text(response.status)}")
 
 
 @dataclass(slots=True)
 class Checkpoints:
-    """When a body on its way is to be made durable.
+    """Decides when a body that is being received is made durable.
 
     At most every two seconds, and not for less than is worth keeping: so a run that is killed loses at most two seconds
     of a body, or a megabyte, and short bodies cost nothing. `size` in bytes; times are monotonic.
@@ -207,8 +195,8 @@ class Checkpoints:
     at_s: float
 
     def due(self, size: int, now_s: float) -> bool:
-        """Whether now is the time, with `size` bytes written; if so, it counts as done."""
-        if size - self.size < KEPT_FROM_BYTES or now_s - self.at_s < _CHECKPOINT_S:
+        """Whether it is due, with `size` bytes written; if so, it counts as done."""
+        if size - self.size < MIN_KEPT_BYTES or now_s - self.at_s < _CHECKPOINT_S:
             return False
         self.size, self.at_s = size, now_s
         return True
@@ -217,21 +205,25 @@ class Checkpoints:
 def worth_keeping(part: Part) -> bool:
     """Whether a part saves a later run more than it costs to keep."""
     held_bytes = sum(segment.at - segment.start for segment in part.segments) or part.bytes
-    return held_bytes >= KEPT_FROM_BYTES
+    return held_bytes >= MIN_KEPT_BYTES
 
 
-def _whole(part: Part, reply: Reply, *, asked: bool) -> Restart:
-    """A 200: the server does no ranges, or has another version now."""
-    same = part.bytes > 0 and same_representation(part.validator, reply.validator)
-    total = part.total if reply.content_length is None and same else reply.content_length
+def _whole(part: Part, response: Response, *, asked: bool) -> Restart:
+    """A 200: the server does not serve ranges, or has another version now."""
+    same = part.bytes > 0 and same_representation(part.validator, response.validator)
+    total = part.total if response.content_length is None and same else response.content_length
     return Restart(total=total, range_ignored=same and asked)
 
 
-def _nothing_left(part: Part, reply: Reply) -> Complete | StartOver:
-    """A 416 (15.5.17): right where we have all of it, else it has changed or the part is wrong."""
-    told = reply.content_range
-    if not isinstance(told, Unsatisfied):
+def _nothing_left(part: Part, response: Response) -> Complete | StartOver:
+    """A 416 (15.5.17): all of it is on disk already; otherwise it has changed, or the part is wrong."""
+    told = response.content_range
+    if not isinstance(told, UnsatisfiedRange):
         return StartOver(why="the server says that there is no more, but not how much there is")
-    if told.total != part.bytes or part.total not in {None, told.total} or contradicts(part.validator, reply.validator):
+    if (
+        told.total != part.bytes
+        or part.total not in {None, told.total}
+        or contradicts(part.validator, response.validator)
+    ):
         return StartOver(why=f"it has {told.total} bytes now, and the {part.bytes} here are of an earlier version")
     return Complete(total=told.total)

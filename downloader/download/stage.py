@@ -1,4 +1,4 @@
-"""The download stage: N threads, each with its own client, taking items and handing files on."""
+"""The download stage: N threads, each with its own fetcher, taking items and handing files on."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from downloader.config.settings import Settings
-from downloader.download.client import Client, Result
-from downloader.download.job import Job, Reschedule
-from downloader.download.network import Network
-from downloader.download.problem import Interrupted
-from downloader.download.transport import chosen
+from downloader.download.fetch_task import FetchTask, Reschedule
+from downloader.download.fetcher import AttemptResult, Fetcher
+from downloader.download.rate import ByteRate
 from downloader.errors import OutputError
+from downloader.http.errors import Interrupted
+from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Item, Skipped, Url
 from downloader.model.urls import host_of
@@ -55,7 +55,7 @@ class DownloadStage:
         self,
         settings: Settings,
         staging: str,
-        scheduler: Scheduler[Job],
+        scheduler: Scheduler[FetchTask],
         rows: UrlRows,
         *,
         screening: Screening,
@@ -73,7 +73,9 @@ class DownloadStage:
         self._hand_on = hand_on
         self._waited_s = waited_s
         self._stop = stop
-        self._network = Network(settings.download, stop)
+        self._session = Session(settings.download)
+        limit_rate = settings.download.limit_rate
+        self._rate = ByteRate(limit_rate) if limit_rate else None
         self._throughput = _Throughput()
         self._limiter = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
 
@@ -94,7 +96,7 @@ class DownloadStage:
     @property
     def transport(self) -> str:
         """The package that speaks HTTP for it."""
-        return chosen(self._settings.download)
+        return self._session.transport_name
 
     def run(self) -> None:
         """Work until there is nothing left or the run stops; raises what ended a thread."""
@@ -116,7 +118,7 @@ class DownloadStage:
 
     def abort(self) -> None:
         """Wake every thread that waits for a server."""
-        self._network.abort()
+        self._session.abort()
 
     def _read_plan(self) -> None:
         try:
@@ -130,11 +132,11 @@ class DownloadStage:
             raise
 
     def _loop(self) -> None:
-        lease = self.feed.take()  # before there is a client, which many a thread will not need
-        client = Client(self._network, self._staging, self._emit)
+        lease = self.feed.take()  # before making a fetcher, which some threads will not need
+        fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._emit)
         try:
             while lease is not None:
-                self._process(client, lease)
+                self._process(fetcher, lease)
                 lease = self.feed.take()
         except Interrupted:
             return
@@ -147,12 +149,12 @@ class DownloadStage:
             self._stop.abort()
             raise
         finally:
-            client.close()
+            fetcher.close()
 
-    def _process(self, client: Client, lease: Lease[Job]) -> None:
-        result = self._fetch(client, lease)
+    def _process(self, fetcher: Fetcher, lease: Lease[FetchTask]) -> None:
+        result = self._fetch(fetcher, lease)
         if isinstance(result, Reschedule):
-            self.feed.reschedule(lease, result.jobs, result.delay_s)
+            self.feed.reschedule(lease, result.tasks, result.delay_s)
             return
         self.feed.done(lease)
         if result is None:
@@ -161,23 +163,23 @@ class DownloadStage:
         if isinstance(result, Fetched) and self._hand_on is not None:
             self._hand_on(result)
 
-    def _fetch(self, client: Client, lease: Lease[Job]) -> Result:
-        job = lease.task
-        if not job.attempts and job.whole is None:
-            wanted = self._screening.before_fetch(job.item)
+    def _fetch(self, fetcher: Fetcher, lease: Lease[FetchTask]) -> AttemptResult:
+        task = lease.task
+        if not task.attempts and task.transfer is None:
+            wanted = self._screening.before_fetch(task.item)
             if isinstance(wanted, Skipped):
                 return wanted
-            job.item = wanted
+            task.item = wanted
         if block := self.feed.blocked(lease.host):
-            return _blocked(job, block) if job.ends() else None
-        result = _attempt(client, job)
+            return _blocked(task, block) if task.claim_report() else None
+        result = _attempt(fetcher, task)
         if self._limiter:
             self._throughput.count(result)
-        if job.hold is not None:
-            if job.hold.shut:
-                self.feed.block(lease.host, Block(job.hold.seconds, job.hold.http_status))
+        if (pause := task.retry_after) is not None:
+            if pause.blocked:
+                self.feed.block(lease.host, Block(pause.seconds, pause.http_status))
             else:
-                self.feed.pause(lease.host, job.hold.seconds)
+                self.feed.pause(lease.host, pause.seconds)
         return self._screening.after_fetch(result) if isinstance(result, Fetched) else result
 
 
@@ -188,7 +190,7 @@ class _Throughput:
         self._lock = threading.Lock()
         self._items = self._bytes = self._errors = 0
 
-    def count(self, result: Result) -> None:
+    def count(self, result: AttemptResult) -> None:
         """Note the result of an attempt."""
         with self._lock:
             match result:
@@ -208,43 +210,43 @@ class _Throughput:
             )
 
 
-def _entries(rows: Sequence[tuple[int, Item]]) -> list[Entry[Job]]:
+def _entries(rows: Sequence[tuple[int, Item]]) -> list[Entry[FetchTask]]:
     """Rows of the plan, as the scheduler takes them."""
     made = []
     for sequence, item in rows:
         assert isinstance(item.what, Url)
-        made.append(Entry(sequence, host_of(item.what.url), Job(item=item)))
+        made.append(Entry(sequence, host_of(item.what.url), FetchTask(item=item)))
     return made
 
 
-def _attempt(client: Client, job: Job) -> Result:
+def _attempt(fetcher: Fetcher, task: FetchTask) -> AttemptResult:
     """One attempt; a defect of this program, triggered by whatever a server sent, costs one item and is named."""
     try:
-        return client.attempt(job)
+        return fetcher.attempt(task)
     except (Interrupted, OSError):
         raise
     except Exception as problem:  # noqa: BLE001 - see above
-        if not job.ends():
+        if not task.claim_report():
             return None
         message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
         return Failed(
-            item=job.item,
+            item=task.item,
             stage=Stage.DOWNLOAD,
             kind=FailureKind.INTERNAL,
             message="".join(c if c.isprintable() else "?" for c in message)[:300],
-            attempts=job.attempts,
-            spans=job.spans(),
+            attempts=task.all_attempts,
+            spans=tuple(task.spans),
         )
 
 
-def _blocked(job: Job, block: Block) -> Failed:
+def _blocked(task: FetchTask, block: Block) -> Failed:
     """An item whose host has asked, in answer to another item, to be left alone for longer than it would wait."""
     return Failed(
-        item=job.item,
+        item=task.item,
         stage=Stage.DOWNLOAD,
         kind=FailureKind.HTTP_STATUS,
         message=f"not asked for: its host wants no request for {block.seconds:.0f} s (Retry-After); try then",
         http_status=block.http_status,
-        attempts=job.attempts,
-        spans=job.spans(),
+        attempts=task.all_attempts,
+        spans=tuple(task.spans),
     )

@@ -1,14 +1,11 @@
 """Bodies on their way to disk: every byte, in order, from where they are to begin."""
 
-import hashlib
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.answer import Sums
 from downloader.download.body import BodyFile
 
 _SIZES = st.lists(st.integers(0, 300 * 1024), max_size=8)
@@ -72,14 +69,3 @@ def test_a_file_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         BodyFile(str(tmp_path / "body"))
     assert (tmp_path / "body").read_bytes() == b"theirs"
-
-
-@pytest.mark.parametrize("size", [0, 1, 8 * 1024**2, 8 * 1024**2 + 1, 11 * 1024**2 + 7])
-def test_sums_of_a_body_that_is_partly_hashed_aside(size: int) -> None:
-    whole = bytes(range(251)) * (size // 251 + 1)
-    edges = [*range(0, size, 100_003), size]
-    sums = Sums(None, [])
-    for start, stop in pairwise(edges):
-        sums.update(whole[start:stop])
-    assert sums.sha256() == hashlib.sha256(whole[:size]).hexdigest()
-    assert sums.wrong() is None

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from downloader.download.policy import Refusal, follow, headers_for, retry_delay_s, status_text
+from downloader.download.policy import (
+    GiveUp,
+    Refusal,
+    Retry,
+    UseMirror,
+    after_failure,
+    follow,
+    is_same_origin,
+    retry_delay_s,
+    status_text,
+)
 from downloader.model.failures import FailureKind, is_transient
 from downloader.model.urls import BadUrl, check_url, host_of, masked, origin_of
 
@@ -146,10 +156,33 @@ def test_a_redirect_inherits_the_fragment() -> None:
 
 @given(urls, urls)
 def test_the_users_headers_stay_at_their_origin(first: str, url: str) -> None:
-    """Headers go along to the same scheme, host and port, and not one of them anywhere else."""
-    headers = [("Authorization", "Bearer secret"), ("X-Any", "1")]
-    sent = headers_for(headers, first, url)
-    assert sent == (headers if origin_of(first) == origin_of(url) else [])
+    """They are sent to the same scheme, host and port, and nowhere else."""
+    assert is_same_origin(first, url) == (origin_of(first) == origin_of(url))
+
+
+@given(
+    st.sampled_from(FailureKind),
+    st.none() | st.integers(100, 599),
+    st.booleans(),
+    st.integers(1, 6),
+    st.integers(0, 5),
+    st.floats(-10, 600),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_mirrors_go_before_retries(
+    kind: FailureKind,
+    status: int | None,
+    has_mirror: bool,
+    attempt: int,
+    retries: int,
+    remaining_s: float,
+    jitter: float,
+) -> None:
+    """A mirror is used at once, whatever the failure; after the last one the rules of retries decide."""
+    limits = {"attempt": attempt, "retries": retries, "remaining_s": remaining_s, "jitter": jitter}
+    delay_s = retry_delay_s(kind, status, **limits)  # type: ignore[arg-type]
+    expected = UseMirror() if has_mirror else GiveUp() if delay_s is None else Retry(delay_s)
+    assert after_failure(kind, status, has_mirror=has_mirror, **limits) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +199,7 @@ def test_the_users_headers_stay_at_their_origin(first: str, url: str) -> None:
 )
 def test_what_is_the_same_origin(url: str, *, same: bool) -> None:
     """RFC 6454: scheme, host and port, default ports filled in; nothing that merely looks alike."""
-    assert bool(headers_for([("A", "b")], START, url)) is same
+    assert is_same_origin(START, url) is same
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.headers import ContentRange, Unsatisfied, contradicts, if_range
 from downloader.download.resume import (
-    SMALLEST_SEGMENT_BYTES,
+    MIN_SEGMENT_BYTES,
     Append,
     Checkpoints,
     Complete,
     Decision,
     Refuse,
-    Reply,
     Restart,
     StartOver,
     decide,
@@ -22,6 +20,8 @@ from downloader.download.resume import (
     split,
     worth_keeping,
 )
+from downloader.http.headers import ContentRange, UnsatisfiedRange, contradicts, if_range
+from downloader.http.response import Response
 from downloader.model.failures import FailureKind
 from downloader.model.items import Part, Segment, Validator
 
@@ -32,13 +32,44 @@ FRESH = Validator(last_modified=DAY)
 PART = Part(bytes=100, total=1000, validator=A)
 NO_TRANSFORM = ("Cache-Control", "no-transform")
 
+LONG_AFTER = "Sun, 22 Nov 2026 11:00:00 GMT"
+
+
+def response(
+    status: int,
+    content_range: ContentRange | UnsatisfiedRange | None = None,
+    content_length: int | None = None,
+    media_type: str | None = None,
+    validator: Validator = NONE,
+) -> Response:
+    """A response with these fields."""
+    total = "*" if content_range is None or content_range.total is None else content_range.total
+    match content_range:
+        case ContentRange():
+            sent_range = f"bytes {content_range.start}-{content_range.end}/{total}"
+        case UnsatisfiedRange():
+            sent_range = f"bytes */{total}"
+        case None:
+            sent_range = None
+    fields = {
+        "content-range": sent_range,
+        "content-length": content_length,
+        "content-type": media_type,
+        "etag": validator.etag,
+        "last-modified": validator.last_modified,
+        "date": LONG_AFTER if validator.settled else validator.last_modified,
+    }
+    sent = [(name.encode(), str(value).encode()) for name, value in fields.items() if value is not None]
+    return Response(status, sent)
+
+
 small = st.integers(0, 6)
 validators = st.builds(
     Validator,
     etag=st.sampled_from([None, '"a"', '"b"', 'W/"a"']),
     last_modified=st.sampled_from([None, DAY, "Sat, 21 Nov 2026 11:00:00 GMT"]),
     settled=st.booleans(),
-)
+).filter(lambda known: known.last_modified is not None or not known.settled)
 parts = st.builds(Part, bytes=small, total=st.none() | small, validator=validators)
 ranges = st.builds(
     lambda start, length, rest: ContentRange(
@@ -48,64 +79,64 @@ ranges = st.builds(
     small,
     st.none() | small,
 )
-replies = st.builds(
-    Reply,
+responses = st.builds(
+    response,
     status=st.sampled_from([200, 203, 206, 416, 404, 500, 304]),
-    content_range=st.none() | ranges | st.builds(Unsatisfied, total=small),
+    content_range=st.none() | ranges | st.builds(UnsatisfiedRange, total=small),
     content_length=st.none() | small,
     media_type=st.sampled_from([None, "image/jpeg", "multipart/byteranges"]),
     validator=validators,
 )
 
 
-def rest(start: int = 100, end: int = 999, total: int | None = 1000, **more: object) -> Reply:
+def rest(start: int = 100, end: int = 999, total: int | None = 1000, **more: object) -> Response:
     """A 206 of the rest of PART, unless told otherwise."""
-    return Reply(status=206, content_range=ContentRange(start=start, end=end, total=total), **more)  # type: ignore[arg-type]
+    return response(status=206, content_range=ContentRange(start=start, end=end, total=total), **more)  # type: ignore[arg-type]
 
 
-@given(parts, replies, st.booleans(), st.booleans())
-def test_bytes_are_appended_only_where_they_belong(part: Part, reply: Reply, checked: bool, again: bool) -> None:
+@given(parts, responses, st.booleans(), st.booleans())
+def test_bytes_are_appended_only_where_they_belong(part: Part, answer: Response, checked: bool, again: bool) -> None:
     """Law: never appended unless asked for, from our end on, of an equal total, and not of another version."""
-    decision = decide(part, reply, checksum_known=checked, started_over=again)
+    decision = decide(part, answer, checksum_known=checked, started_over=again)
     if isinstance(decision, Append):
-        sent = reply.content_range
+        sent = answer.content_range
         assert isinstance(sent, ContentRange)
-        assert reply.status == 206
-        assert reply.media_type != "multipart/byteranges"
+        assert answer.status == 206
+        assert answer.media_type != "multipart/byteranges"
         assert decision.at == sent.start == part.bytes > 0
         assert decision.total == sent.total
         assert part.total in {None, sent.total}
         assert decision.at < decision.stop <= decision.total
-        assert reply.content_length in {None, decision.stop - decision.at}
-        assert not contradicts(part.validator, reply.validator)
+        assert answer.content_length in {None, decision.stop - decision.at}
+        assert not contradicts(part.validator, answer.validator)
         assert checked or if_range(part.validator)
 
 
-@given(parts, replies, st.booleans(), st.booleans())
-def test_complete_means_all_of_it(part: Part, reply: Reply, checked: bool, again: bool) -> None:
+@given(parts, responses, st.booleans(), st.booleans())
+def test_complete_means_all_of_it(part: Part, answer: Response, checked: bool, again: bool) -> None:
     """Law: a part is called complete only by a 416 that counts exactly our bytes, and a version that is vouched for."""
-    decision = decide(part, reply, checksum_known=checked, started_over=again)
+    decision = decide(part, answer, checksum_known=checked, started_over=again)
     if isinstance(decision, Complete):
-        assert reply.status == 416
-        assert reply.content_range == Unsatisfied(total=part.bytes)
+        assert answer.status == 416
+        assert answer.content_range == UnsatisfiedRange(total=part.bytes)
         assert part.total in {None, part.bytes}
         assert decision.total == part.bytes > 0
-        assert not contradicts(part.validator, reply.validator)
+        assert not contradicts(part.validator, answer.validator)
         assert checked or if_range(part.validator)
 
 
-@given(parts, replies, st.booleans(), st.booleans())
-def test_a_whole_body_always_restarts(part: Part, reply: Reply, checked: bool, again: bool) -> None:
+@given(parts, responses, st.booleans(), st.booleans())
+def test_a_whole_body_always_restarts(part: Part, answer: Response, checked: bool, again: bool) -> None:
     """Law: 200 and 203 truncate whatever is there, and nothing else does."""
-    decision = decide(part, reply, checksum_known=checked, started_over=again)
-    assert isinstance(decision, Restart) == (reply.status in {200, 203})
+    decision = decide(part, answer, checksum_known=checked, started_over=again)
+    assert isinstance(decision, Restart) == (answer.status in {200, 203})
 
 
-@given(parts, replies, st.booleans())
-def test_nobody_starts_over_twice(part: Part, reply: Reply, checked: bool) -> None:
+@given(parts, responses, st.booleans())
+def test_nobody_starts_over_twice(part: Part, answer: Response, checked: bool) -> None:
     """Law: what does not fit once is asked for anew, what does not fit twice is refused; so it ends."""
-    first = decide(part, reply, checksum_known=checked)
-    second = decide(part, reply, checksum_known=checked, started_over=True)
+    first = decide(part, answer, checksum_known=checked)
+    second = decide(part, answer, checksum_known=checked, started_over=True)
     assert not isinstance(second, StartOver)
     if isinstance(first, StartOver):
         assert isinstance(second, Refuse)
@@ -114,32 +145,32 @@ def test_nobody_starts_over_twice(part: Part, reply: Reply, checked: bool) -> No
         assert first == second
 
 
-@given(parts, replies)
-def test_starting_over_is_for_those_who_asked(part: Part, reply: Reply) -> None:
+@given(parts, responses)
+def test_starting_over_is_for_those_who_asked(part: Part, answer: Response) -> None:
     """Law: without a Range in the request there is nothing to leave out of it the next time."""
-    if isinstance(decide(part, reply), StartOver):
+    if isinstance(decide(part, answer), StartOver):
         assert range_headers(part)
 
 
 @pytest.mark.parametrize(
-    ("reply", "decision"),
+    ("answer", "decision"),
     [
         (rest(), Append(at=100, stop=1000, total=1000)),
         (rest(validator=A, content_length=900, media_type="image/jpeg"), Append(at=100, stop=1000, total=1000)),
         (rest(end=199), Append(at=100, stop=200, total=1000)),  # the rest comes in parts
-        (Reply(status=200, content_length=1000, validator=B), Restart(total=1000)),
-        (Reply(status=200, validator=B), Restart(total=None)),
-        (Reply(status=200, validator=A), Restart(total=1000, range_ignored=True)),  # the known length is kept
-        (Reply(status=203, content_length=7, validator=A), Restart(total=7, range_ignored=True)),
+        (response(status=200, content_length=1000, validator=B), Restart(total=1000)),
+        (response(status=200, validator=B), Restart(total=None)),
+        (response(status=200, validator=A), Restart(total=1000, range_ignored=True)),  # the known length is kept
+        (response(status=203, content_length=7, validator=A), Restart(total=7, range_ignored=True)),
     ],
 )
-def test_answers_that_are_taken(reply: Reply, decision: Decision) -> None:
+def test_answers_that_are_taken(answer: Response, decision: Decision) -> None:
     """RFC 9110, 15.3.7 and 13.1.5: the rest from our end on, or the whole of the version of today."""
-    assert decide(PART, reply) == decision
+    assert decide(PART, answer) == decision
 
 
 @pytest.mark.parametrize(
-    ("reply", "why"),
+    ("answer", "why"),
     [
         (rest(start=0), "from byte 0 on, not from 100"),
         (rest(start=99), "from byte 99"),
@@ -150,19 +181,19 @@ def test_answers_that_are_taken(reply: Reply, decision: Decision) -> None:
         (rest(validator=B), "changed"),
         (rest(validator=WEAK), "changed"),
         (rest(media_type="multipart/byteranges"), "several parts"),
-        (Reply(status=206), "which part"),
-        (Reply(status=206, content_range=Unsatisfied(total=100)), "which part"),
-        (Reply(status=416), "not how much"),
-        (Reply(status=416, content_range=Unsatisfied(total=100)), "100 bytes now"),  # we were told 1000
-        (Reply(status=416, content_range=Unsatisfied(total=50)), "50 bytes now"),
+        (response(status=206), "which part"),
+        (response(status=206, content_range=UnsatisfiedRange(total=100)), "which part"),
+        (response(status=416), "not how much"),
+        (response(status=416, content_range=UnsatisfiedRange(total=100)), "100 bytes now"),  # we were told 1000
+        (response(status=416, content_range=UnsatisfiedRange(total=50)), "50 bytes now"),
     ],
 )
-def test_answers_that_do_not_fit(reply: Reply, why: str) -> None:
+def test_answers_that_do_not_fit(answer: Response, why: str) -> None:
     """A lying 206 or a stale part: ask for the whole thing once, then refuse the server with the same words."""
-    decision = decide(PART, reply)
+    decision = decide(PART, answer)
     assert isinstance(decision, StartOver)
     assert why in decision.why
-    refused = decide(PART, reply, started_over=True)
+    refused = decide(PART, answer, started_over=True)
     assert isinstance(refused, Refuse)
     assert refused.kind is FailureKind.PROTOCOL
     assert why in refused.message
@@ -170,17 +201,25 @@ def test_answers_that_do_not_fit(reply: Reply, why: str) -> None:
 
 def test_a_416_on_all_of_it_is_success() -> None:
     """RFC 9110, 15.5.17: there is no more, because we have it all (yt-dlp #12994, rustup #1854)."""
-    reply = Reply(status=416, content_range=Unsatisfied(total=100))
-    assert decide(Part(bytes=100, total=100, validator=A), reply) == Complete(total=100)
-    assert decide(Part(bytes=100, validator=A), reply) == Complete(total=100)
-    changed = Reply(status=416, content_range=Unsatisfied(total=100), validator=B)
+    answer = response(status=416, content_range=UnsatisfiedRange(total=100))
+    assert decide(Part(bytes=100, total=100, validator=A), answer) == Complete(total=100)
+    assert decide(Part(bytes=100, validator=A), answer) == Complete(total=100)
+    changed = response(status=416, content_range=UnsatisfiedRange(total=100), validator=B)
     assert isinstance(decide(Part(bytes=100, total=100, validator=A), changed), StartOver)
+
+
+def test_two_lengths_are_refused() -> None:
+    """RFC 9110, 8.6: a message whose length is not certain is not used, of a file or of a segment."""
+    conflict = Response(200, [(b"Content-Length", b"5"), (b"content-length", b"6")])
+    for decision in (decide(PART, conflict), decide_segment(SEGMENT, 1000, A, conflict)):
+        assert isinstance(decision, Refuse)
+        assert decision.kind is FailureKind.PROTOCOL
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 304, 404, 412, 416, 429, 500])
 def test_other_statuses_are_failures_of_their_own(status: int) -> None:
     """Nothing but 200, 203, 206 and a 416 that we asked for is decided here; the message names the status."""
-    decision = decide(Part(), Reply(status=status))
+    decision = decide(Part(), response(status=status))
     assert isinstance(decision, Refuse)
     assert decision.kind is FailureKind.HTTP_STATUS
     assert str(status) in decision.message
@@ -237,27 +276,26 @@ def test_a_segment_fits_by_the_same_rules() -> None:
 @given(st.integers(0, 10**12), st.integers(1, 64))
 def test_segments_cover_the_file_once(total: int, segments: int) -> None:
     """Law: the ranges follow each other from 0 to the end, none below 4 MiB, at most as many as wanted, about equal."""
-    made = split(total, "bytes", A, segments)
+    made = split(total, True, A, segments)
     if not made:
-        assert segments == 1 or total < 2 * SMALLEST_SEGMENT_BYTES
+        assert segments == 1 or total < 2 * MIN_SEGMENT_BYTES
         return
     assert 2 <= len(made) <= segments
     assert [segment.start for segment in made] == [0, *(segment.stop for segment in made[:-1])]
     assert made[-1].stop == total
     sizes = [segment.stop - segment.start for segment in made]
-    assert min(sizes) >= SMALLEST_SEGMENT_BYTES
+    assert min(sizes) >= MIN_SEGMENT_BYTES
     assert max(sizes) - min(sizes) <= 1
     assert all(segment.at == segment.start for segment in made)
 
 
 @pytest.mark.parametrize(
-    ("total", "accept_ranges", "known"),
-    [(None, "bytes", A), (10**9, None, A), (10**9, "none", A), (10**9, "bytes", NONE), (10**9, "bytes", WEAK),
-     (10**9, "bytes", FRESH), (0, "bytes", A)],
+    ("total", "accepts_ranges", "known"),
+    [(None, True, A), (10**9, False, A), (10**9, True, NONE), (10**9, True, WEAK), (10**9, True, FRESH), (0, True, A)],
 )  # fmt: skip
-def test_a_file_is_not_split_without_a_promise(total: int | None, accept_ranges: str | None, known: Validator) -> None:
+def test_a_file_is_not_split_without_a_promise(total: int | None, accepts_ranges: bool, known: Validator) -> None:
     """RFC 9110, 14.3: ranges must be promised, the length known, and a strong validator vouch for one version."""
-    assert split(total, accept_ranges, known, 8) == ()
+    assert split(total, accepts_ranges, known, 8) == ()
 
 
 SEGMENT = Segment(start=100, at=150, stop=300)
@@ -270,17 +308,17 @@ def test_a_segment_asks_for_its_rest_of_that_version_only() -> None:
         segment_headers(SEGMENT, WEAK)
 
 
-@given(st.builds(Segment, start=small, at=small, stop=small), small, validators, replies)
-def test_a_segment_takes_its_own_bytes_only(segment: Segment, total: int, known: Validator, reply: Reply) -> None:
+@given(st.builds(Segment, start=small, at=small, stop=small), small, validators, responses)
+def test_a_segment_takes_its_own_bytes_only(segment: Segment, total: int, known: Validator, answer: Response) -> None:
     """Law: what is appended is a 206 from where the segment is, of the same total, of no other version."""
-    decision = decide_segment(segment, total, known, reply)
+    decision = decide_segment(segment, total, known, answer)
     if isinstance(decision, Append):
-        assert reply.status == 206
-        assert isinstance(reply.content_range, ContentRange)
-        assert (reply.content_range.start, reply.content_range.total) == (segment.at, total)
-        assert not contradicts(known, reply.validator)
+        assert answer.status == 206
+        assert isinstance(answer.content_range, ContentRange)
+        assert (answer.content_range.start, answer.content_range.total) == (segment.at, total)
+        assert not contradicts(known, answer.validator)
     elif isinstance(decision, StartOver):
-        assert reply.status in {200, 203, 206, 416}
+        assert answer.status in {200, 203, 206, 416}
     else:
         assert decision.kind is FailureKind.HTTP_STATUS
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.dns import Address, ResolveProblem, Resolver, interleaved
+from downloader.http.errors import ResolveError
+from downloader.http.resolver import Address, Resolver, interleaved
 
 Answer = list[tuple[Any, ...]]
 
@@ -83,12 +84,12 @@ def test_an_answer_is_kept_for_a_time() -> None:
     """An answer serves, for every port and in capital letters too, until its time is over."""
     names = Names(a_test=answer("192.0.2.1"))
     now_s = [0.0]
-    resolver = Resolver(names, kept_s=300, clock_s=lambda: now_s[0])
-    assert resolver.known("a.test", 80) is None
+    resolver = Resolver(names, ttl_s=300, clock_s=lambda: now_s[0])
+    assert resolver.cached("a.test", 80) is None
     assert resolver.resolve("a.test", 80, 10)[0].sockaddr == ("192.0.2.1", 80)
     now_s[0] = 299.0
     assert resolver.resolve("A.Test", 443, 10)[0].sockaddr == ("192.0.2.1", 443)
-    assert resolver.known("a.test", 80) is not None
+    assert resolver.cached("a.test", 80) is not None
     assert names.asked.total() == 1
     now_s[0] = 301.0
     assert resolver.resolve("a.test", 80, 10)
@@ -111,7 +112,7 @@ def test_failures_are_not_kept() -> None:
     names = Names()
     resolver = Resolver(names)
     for _ in range(2):
-        with pytest.raises(ResolveProblem, match="no such host"):
+        with pytest.raises(ResolveError, match="no such host"):
             resolver.resolve("a.test", 80, 10)
     names.names["a.test"] = answer("192.0.2.1")
     assert hosts(resolver.resolve("a.test", 80, 10)) == ["192.0.2.1"]
@@ -119,7 +120,7 @@ def test_failures_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "passing"),
+    ("raised", "transient"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), False),
         (socket.gaierror(socket.EAI_FAIL, "x"), False),
@@ -130,11 +131,11 @@ def test_failures_are_not_kept() -> None:
         ([(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", ("x",))], False),
     ],
 )
-def test_failures_tell_whether_they_pass(raised: Exception, passing: bool) -> None:
+def test_failures_tell_whether_they_pass(raised: Exception, transient: bool) -> None:
     """What says nothing about the name may be tried again; the rest not; nobody waits for an answer in vain."""
-    with pytest.raises(ResolveProblem) as caught:
+    with pytest.raises(ResolveError) as caught:
         Resolver(Names(a_test=raised)).resolve("a.test", 80, 10)
-    assert caught.value.passing is passing
+    assert caught.value.transient is transient
 
 
 def test_a_hanging_look_up_is_left_after_the_timeout() -> None:
@@ -143,10 +144,10 @@ def test_a_hanging_look_up_is_left_after_the_timeout() -> None:
     resolver = Resolver(names)
     with names.silent():
         started = time.monotonic()
-        with pytest.raises(ResolveProblem) as caught:
+        with pytest.raises(ResolveError) as caught:
             resolver.resolve("a.test", 80, 0.3)
         assert 0.25 < time.monotonic() - started < 1
-        assert caught.value.passing
+        assert caught.value.transient
     assert resolver.resolve("a.test", 80, 10)
     assert names.asked.total() == 1
 
@@ -158,15 +159,15 @@ def test_a_stop_ends_the_wait() -> None:
     threading.Timer(0.2, stop.set).start()
     with names.silent():
         started = time.monotonic()
-        with pytest.raises(ResolveProblem):
-            Resolver(names).resolve("a.test", 80, 10, stopped=stop.is_set)
+        with pytest.raises(ResolveError):
+            Resolver(names).resolve("a.test", 80, 10, aborted=stop.is_set)
         assert time.monotonic() - started < 1
 
 
 def test_look_ups_at_a_time_are_bounded_and_their_threads_end() -> None:
     """Any number of names is served by a few threads, and none is left when there is nothing to look up."""
     names = Names(**{f"n{number}_test": answer("192.0.2.1") for number in range(40)})
-    resolver = Resolver(names, most_lookups=3)
+    resolver = Resolver(names, max_lookups=3)
     with ThreadPoolExecutor(40) as pool:
         with names.silent():
             waiting = [pool.submit(resolver.resolve, name, 80, 10) for name in names.names]
@@ -184,10 +185,10 @@ def test_look_ups_at_a_time_are_bounded_and_their_threads_end() -> None:
 def test_the_oldest_answers_go_first() -> None:
     """Memory is bounded: beyond the limit the oldest name is forgotten, and only that."""
     names = Names(**{f"n{number}_test": answer("192.0.2.1") for number in range(4)})
-    resolver = Resolver(names, most_names=3)
+    resolver = Resolver(names, max_names=3)
     for name in names.names:
         resolver.resolve(name, 80, 10)
-    assert [resolver.known(name, 80) is not None for name in names.names] == [False, True, True, True]
+    assert [resolver.cached(name, 80) is not None for name in names.names] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(

@@ -3,28 +3,24 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from math import isfinite
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.headers import (
-    LONGEST_WAIT_S,
+from downloader.http.headers import (
+    MAX_WAIT_S,
     Checksum,
     ContentRange,
-    Unsatisfied,
+    UnsatisfiedRange,
     Validator,
     accepts_ranges,
     content_length,
     content_range,
     contradicts,
     digests,
-    disposition_name,
     if_range,
     media_type,
-    opt_out,
-    parse_checksum,
     retry_after_s,
     same_representation,
     validator,
@@ -43,7 +39,7 @@ HOSTILE = st.one_of(
 def test_no_field_raises(a: bytes | str, b: bytes | str, c: bytes | str) -> None:
     """Law: a bad header is an absent one; whatever a server sends, nothing raises, and nothing hostile comes out."""
     wait_s = retry_after_s(a, NOW)
-    assert wait_s is None or 0 <= wait_s <= LONGEST_WAIT_S
+    assert wait_s is None or 0 <= wait_s <= MAX_WAIT_S
     content_range(a)
     content_length([a, b])
     media_type(a)
@@ -51,18 +47,14 @@ def test_no_field_raises(a: bytes | str, b: bytes | str, c: bytes | str) -> None
     known = validator(a, b, c)
     assert (if_range(known) or "").isprintable()
     digests(a, b, c)
-    opt_out([a, b, c], "downloader")
-    name = disposition_name(a)
-    assert name is None or (name.strip(" .") and not set(name) & set("/\\\0\r\n"))
 
 
 @pytest.mark.parametrize(
     "value",
     ["", " ", "-1", "+1", "1.5", "1e3", "NaN", "inf", "0x10", "soon", "1 2", "1,2", "1;2", "²", "\u0661", "120s",
-     "Fri, 20 Nov 2026 12:01:00", "Fri, 20 Nov 2026 12:01:00 +0000", "Fri, 20 Nov 2026 12:01:00 UTC", "2026-11-20",
+     "2026-11-20",
      "Fri, 32 Nov 2026 12:01:00 GMT", "Sat, 30 Feb 2026 12:01:00 GMT", "Fri, 20 Nov 2026 24:00:00 GMT",
-     "Fri, 20 Nov 0000 12:00:00 GMT", "fri, 20 nov 2026 12:01:00 gmt", "Fri, 20 Now 2026 12:01:00 GMT",
-     "Fry, 20 Nov 2026 12:01:00 GMT", "Fri, 20 Nov 2026 12:01:00 GMT, 5", "Fri, 20 Nov 2026 12:60:00 GMT", b"\xff"],
+     "Fri, 20 Now 2026 12:01:00 GMT", "Fri, 20 Nov 2026 12:60:00 GMT", b"\xff"],
 )  # fmt: skip
 def test_nonsense_asks_for_no_wait(value: str | bytes) -> None:
     """RFC 9110, 10.2.3 and 5.6.7: what is neither delay-seconds nor an HTTP-date counts as not sent."""
@@ -71,27 +63,28 @@ def test_nonsense_asks_for_no_wait(value: str | bytes) -> None:
 
 @pytest.mark.parametrize(
     ("value", "wait_s"),
-    [("0", 0), ("120", 120), (b" 120\t", 120), ("007", 7), ("9" * 10_000, LONGEST_WAIT_S),
+    [("0", 0), ("120", 120), (b" 120\t", 120), ("007", 7), ("9" * 10_000, MAX_WAIT_S),
      ("Fri, 20 Nov 2026 12:01:00 GMT", 60), ("Friday, 20-Nov-26 12:01:00 GMT", 60), ("Fri Nov 20 12:01:00 2026", 60),
      ("Sun Nov  6 08:49:37 1994", 0), ("Sunday, 06-Nov-94 08:49:37 GMT", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
-     ("Fri, 20 Nov 2026 12:00:60 GMT", 59), ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT_S)],
+     ("Fri, 20 Nov 2026 12:01:00", 60), ("fri, 20 nov 2026 12:01:00 gmt", 60), ("Fri, 20 Nov 2026 13:01:00 +0100", 60),
+     ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_WAIT_S)],
 )  # fmt: skip
 def test_waits_in_seconds_and_in_all_three_dates(value: str | bytes, wait_s: float) -> None:
-    """RFC 9110, 10.2.3 and 5.6.7: seconds, or any of the three date formats; the past is 0, the huge is finite."""
+    """RFC 9110, 10.2.3 and 5.6.7: seconds, or a date in nearly any format; the past is 0, the huge is finite."""
     assert retry_after_s(value, NOW) == wait_s
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2076, 1, 1)))  # noqa: DTZ001 - hypothesis wants them naive
 def test_every_form_of_a_date_means_the_same(moment: datetime) -> None:
-    """Law: the three formats of one moment ask for the same wait; two-digit years reach 50 years ahead (5.6.7)."""
+    """Law: the three formats of one moment ask for the same wait; two-digit years end with 2068."""
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     waits = {
         retry_after_s(format_datetime(moment, usegmt=True), NOW),
         retry_after_s(f"{moment:%a %b} {moment.day:2} {moment:%H:%M:%S %Y}", NOW),
     }
-    if moment.year > NOW.year - 50:
+    if moment.year <= 2068:
         waits.add(retry_after_s(f"{moment:%A, %d-%b-%y %H:%M:%S} GMT", NOW))
-    assert waits == {min(max((moment - NOW).total_seconds(), 0.0), LONGEST_WAIT_S)}
+    assert waits == {min(max((moment - NOW).total_seconds(), 0.0), MAX_WAIT_S)}
 
 
 @given(st.text("0123456789", min_size=1, max_size=5000))
@@ -107,7 +100,7 @@ def test_a_range_is_read_if_its_numbers_agree(start: int, end: int, total: int) 
     """RFC 9110, 14.4: first <= last < total, or the whole field says nothing."""
     expected = ContentRange(start=start, end=end, total=total) if start <= end < total else None
     assert content_range(f"bytes {start}-{end}/{total}") == expected
-    assert content_range(f"bytes */{total}".encode()) == Unsatisfied(total=total)
+    assert content_range(f"bytes */{total}".encode()) == UnsatisfiedRange(total=total)
     unknown = ContentRange(start=start, end=end, total=None) if start <= end else None
     assert content_range(f"BYTES {start}-{end}/*") == unknown
 
@@ -244,103 +237,6 @@ def test_a_date_settles_after_a_minute(age_s: int) -> None:
     assert validator(None, modified, format_datetime(NOW, usegmt=True)).settled == (age_s >= 60)
 
 
-NAMES = [
-    # RFC 6266, section 5, and the grammar of 4.1
-    ("Attachment; filename=example.html", "example.html"),
-    ('INLINE; FILENAME= "an example.html"', "an example.html"),
-    ("attachment; filename*= UTF-8''%e2%82%ac%20rates", "€ rates"),
-    ('attachment; filename="EURO rates"; filename*=utf-8\'\'%e2%82%ac%20rates', "€ rates"),
-    ("attachment; filename*=UTF-8''a.jpg; filename=b.jpg", "a.jpg"),
-    ('attachment; filename="a\\"b.jpg"', 'a"b.jpg'),
-    ('attachment; filename="a;b=c,d.jpg"', "a;b=c,d.jpg"),
-    ("attachment;filename=a.jpg;", "a.jpg"),
-    ("attachment; ;filename=a.jpg", "a.jpg"),
-    ("attachment; foo=bar; filename=a.jpg", "a.jpg"),
-    ("attachment; filename = a.jpg", "a.jpg"),
-    ("form-data; name=x; filename=a.jpg", "a.jpg"),
-    ("attachment; filename='a.jpg'", "'a.jpg'"),
-    ("attachment; filename*=iso-8859-1'en'%A3%20rates", "£ rates"),
-    ('attachment; filename="a%20b.jpg"', "a%20b.jpg"),
-    ('attachment; filename="=?UTF-8?Q?a?="', "=?UTF-8?Q?a?="),
-    ('attachment; filename="na\u00efve.jpg"'.encode(), "naïve.jpg"),
-    ('attachment; filename="na\u00efve.jpg"'.encode("latin-1"), "naïve.jpg"),
-    # a bad filename* beside a good filename
-    ("attachment; filename*=UTF-8''%zz; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=UTF-8''%; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=UTF-8''%ff; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=UTF-8''%c0%af; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=koi8-r''b; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=b.jpg; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=\"UTF-8''b.jpg\"; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=UTF-8''; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=UTF-8''%00; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=UTF-8''a%2F..; filename=a.jpg", "a.jpg"),
-    # paths of either kind
-    ('attachment; filename="../../etc/passwd"', "passwd"),
-    ('attachment; filename="C:\\\\dir\\\\a.jpg"', "a.jpg"),
-    ('attachment; filename="/a\\\\b/c.jpg"', "c.jpg"),
-    ("attachment; filename*=UTF-8''..%2F..%5Cx.jpg", "x.jpg"),
-    ('attachment; filename="dir/"', None),
-    ('attachment; filename=".."', None),
-    ('attachment; filename=" . "', None),
-    ("attachment; filename=.bashrc", ".bashrc"),
-    # no control characters
-    ("attachment; filename*=UTF-8''a%0Ab", None),
-    ("attachment; filename*=UTF-8''a%C2%85b", None),
-    ("attachment; filename*=ISO-8859-1''a%85b", None),
-    ('attachment; filename="a\tb"', None),
-    ('attachment; filename="a\nb"', None),
-    ('attachment; filename="a\\\nb"', None),
-    ('attachment; filename="a\x85b"', None),
-    # broken grammar: the whole header names nothing
-    ("attachment; filename=a.jpg; filename=b.jpg", None),
-    ("attachment; filename=a.jpg; FileName=a.jpg", None),
-    ("attachment; filename*=UTF-8''a; filename*=UTF-8''a; filename=b", None),
-    ("attachment; x=1; x=2; filename=a.jpg", None),
-    ("attachment; filename=a b.jpg", None),
-    ("attachment; filename=a/b.jpg", None),
-    ("attachment; filename=a,b.jpg", None),
-    ("attachment; filename=\u00e4.jpg", None),
-    ("attachment; filename=", None),
-    ("attachment; filename", None),
-    ('attachment; filename="a.jpg', None),
-    ('attachment; filename="a.jpg\\"', None),
-    ('attachment; filename="a.jpg"x', None),
-    ("attachment filename=a.jpg", None),
-    ("attachment, inline; filename=a.jpg", None),
-    ("filename=a.jpg", None),
-    ("; filename=a.jpg", None),
-    ("attachment", None),
-    ("", None),
-    (None, None),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("value", "name"), NAMES)
-def test_names_by_the_letter_of_the_rfc(value: bytes | str | None, name: str | None) -> None:
-    """RFC 6266 and RFC 8187: `filename*` first, broken grammar names nothing, paths lose their folders."""
-    assert disposition_name(value) == name
-
-
-@given(st.text(min_size=1))
-def test_any_name_survives_the_encoding(name: str) -> None:
-    """Law: what RFC 8187 encodes comes out as it was, as far as it is one harmless component."""
-    try:
-        encoded = quote(name, safe="")
-    except UnicodeEncodeError:
-        return
-    controls = any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in name)
-    last = name.replace("\\", "/").rpartition("/")[2]
-    expected = None if controls or not last.strip(" .") else last
-    assert disposition_name(f"attachment; filename*=UTF-8''{encoded.replace('~', '%7E')}") == expected
-
-
-def test_hostile_length_costs_no_more_than_its_length() -> None:
-    """Grammar is matched in one pass: megabytes of white space, semicolons or quotes end at once."""
-    for filler in (" ", ";", "\t;", '"', "\\", "; a=", "'%", "; x*="):
-        disposition_name("attachment" + filler * 300_000)
-
-
 def b64(name: str) -> str:
     return base64.b64encode(hashlib.new(name, b"x").digest()).decode()
 
@@ -389,81 +285,3 @@ def test_bad_and_unknown_digests_are_left_out(
 def test_parameters_of_a_digest_do_not_matter() -> None:
     """RFC 8941, 3.1.2: a member may carry parameters."""
     assert digests(f"sha-256=:{b64('sha256')}:;a=1", None, None) == [checksum("sha256")]
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [("sha256:{}", "sha256"), ("SHA-256={}", "sha256"), ("sha-1={}", "sha1"), ("md5:{}", "md5"),
-     ("sha-512:{}", "sha512"), ("sha3-256:{}", "sha3_256"), ("sha3_512:{}", "sha3_512"), ("blake2b:{}", "blake2b"),
-     (" sha384:{} ", "sha384")],
-)  # fmt: skip
-def test_checksums_of_users(text: str, name: str) -> None:
-    """Any fixed-length hash of hashlib, in the spellings of coreutils, aria2 and the IANA registry; hex of any case."""
-    digest = hashlib.new(name, b"x").hexdigest()
-    assert parse_checksum(text.format(digest)) == checksum(name)
-    assert parse_checksum(text.format(digest.upper())) == checksum(name)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("sha256:12", "64 hex digits, not 2"), ("md5:" + "0" * 33, "32 hex digits, not 33"), ("crc32:00", "not a hash"),
-     ("shake_128:00", "not a hash"), ("sha256", "not a checksum"), ("sha256:", "not a checksum"),
-     ("", "not a checksum"), ("sha256:xy", "not a checksum"), ("sha256:" + "0 " * 32, "not a checksum"),
-     (":00", "not a checksum"), ("md5:\u0660" * 32, "not a checksum"), ("a\0b:00", "not a checksum"),
-     ("\udcff:00", "not a checksum")],
-)  # fmt: skip
-def test_a_bad_checksum_says_why(text: str, message: str) -> None:
-    """A user's mistake is named, with what would be right."""
-    with pytest.raises(ValueError, match=message):
-        parse_checksum(text)
-
-
-@given(st.text(max_size=40))
-def test_a_checksum_is_read_or_refused(text: str) -> None:
-    """Law: ValueError is all that bad text can cause."""
-    try:
-        name, digest = parse_checksum(text)
-    except ValueError:
-        return
-    assert hashlib.new(name).digest_size == len(digest)
-
-
-@pytest.mark.parametrize(
-    ("values", "directive"),
-    [
-        ([], None),
-        (["all"], None),
-        (["noai"], "noai"),
-        ([b"NoImageAI"], "noimageai"),
-        (["nofollow, noindex"], "noindex"),
-        (["nofollow", "noimageindex"], "noimageindex"),
-        (["none"], "none"),
-        (["noarchive,nosnippet"], None),
-        (["noaix, xnoai, no ai"], None),
-        (["*: noai"], "noai"),
-        # robots
-        (["downloader: noai"], "noai"),
-        (["Downloader : noindex, noai"], "noindex"),
-        (["downloader: nofollow, noai"], "noai"),
-        (["otherbot: noai"], None),
-        (["otherbot: nofollow, noai"], None),
-        (["otherbot: noai", "noindex"], "noindex"),
-        (["otherbot: noai, downloader: noindex"], "noindex"),
-        (["downloader: nofollow, otherbot: noai"], None),
-        (["downloader-pro: noai", "my_downloader: noai"], None),
-        # values with colons and commas
-        (["unavailable_after: 25 Jun 2010 15:00:00 PST"], None),
-        (["unavailable_after: 25 Jun 2010 15:00:00 PST, noai"], "noai"),
-        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], "noai"),
-        (["unavailable_after: Friday, 25-Jun-10 15:00:00 GMT, noai"], "noai"),
-        (["unavailable_after: 2010-06-25T15:00:00, noai"], "noai"),
-        (["otherbot: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], None),
-        (["downloader: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], "noai"),
-        (["max-snippet:-1, max-image-preview:large, max-video-preview:0, noai"], "noai"),
-        (["max-image-preview: none"], None),
-        (["", ",", ":", "::noai", "noai:"], None),
-    ],
-)
-def test_opting_out(values: list[bytes | str], directive: str | None) -> None:
-    """X-Robots-Tag: what is said to everybody or to us counts, what is said to another robot does not."""
-    assert opt_out(values, "downloader") == directive

@@ -1,4 +1,4 @@
-"""Which transport is taken, and that both say the same of whatever a server sends."""
+"""Which transport is used, and that both agree on every response."""
 
 import contextlib
 import itertools
@@ -12,37 +12,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downloader.config.settings import DownloadOptions
-from downloader.download import llhttp, net
-from downloader.download.dns import Resolver
-from downloader.download.network import Network
-from downloader.download.problem import Problem, translated
-from downloader.download.transport import chosen
-from downloader.errors import ConfigError
+from downloader.http.abort import AbortSignal
+from downloader.http.connection import Connector, OriginKey
+from downloader.http.errors import FetchError
+from downloader.http.httpcore_transport import HttpcoreTransport
+from downloader.http.httptools_transport import HttptoolsTransport
+from downloader.http.proxies import Proxies
+from downloader.http.request_context import RequestContext
+from downloader.http.resolver import Resolver
+from downloader.http.session import Session
+from downloader.http.stream import Stream
+from downloader.http.tls import ssl_context
+from downloader.http.translation import translated
 from downloader.model.failures import FailureKind
-from downloader.stop import Stop
 
 URL = "http://a.test/x.jpg"
 TIMEOUTS = {"timeout": dict.fromkeys(("connect", "read", "write"), 5.0)}
 
 
-class Scripted(net.Backend):
+class Scripted(Connector):
     """Every connection brings the same pieces, each by a read of its own, and then ends; sockets are real ones."""
 
-    def __init__(self, pieces: list[bytes], sockets: net.Sockets, watch: net.Watch) -> None:
-        super().__init__(Resolver(), sockets, watch, deny_private=False)
+    def __init__(self, pieces: list[bytes], context: RequestContext) -> None:
+        super().__init__(Resolver(), context, deny_private=False)
         self._pieces = pieces
-        self.asked = 0
+        self._request_context = context
         self._theirs: list[socket.socket] = []
 
-    def connect_tcp(self, *_: Any, **__: Any) -> net.Stream:
+    def connect_tcp(self, *_: Any, **__: Any) -> Stream:
         # Unlike TCP, this keeps pieces apart.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for piece in self._pieces:
             theirs.sendall(piece)
         theirs.shutdown(socket.SHUT_WR)
-        self.asked += 1
         self._theirs.append(theirs)
-        stream = net.Stream(ours, self._watch, self._sockets)
+        stream = Stream(ours, self._request_context)
         self.opened.append(stream)
         return stream
 
@@ -55,15 +59,14 @@ class Both:
     """Both transports, before the same server."""
 
     def __init__(self, pieces: list[bytes]) -> None:
-        self.refused: set[net.Origin] = set()
-        self._watch = net.Watch()
-        self._sockets = net.Sockets()
-        self.server = Scripted(pieces, self._sockets, self._watch)
-        context = net.ssl_context(DownloadOptions(insecure=True))
-        proxies = net.Proxies(DownloadOptions(proxy=None))
-        self._httpcore = net.Transport(context, self.server, self._watch, proxies)
-        other = net.Transport(context, self.server, self._watch, proxies)
-        self._httptools = llhttp.Transport(context, self.server, self._watch, other, self.refused)
+        self.refused: set[OriginKey] = set()
+        context = RequestContext(abort=AbortSignal())
+        self.server = Scripted(pieces, context)
+        tls = ssl_context(DownloadOptions(insecure=True))
+        proxies = Proxies(DownloadOptions(proxy=None))
+        self._httpcore = HttpcoreTransport(tls, self.server, context, proxies)
+        fallback = HttpcoreTransport(tls, self.server, context, proxies)
+        self._httptools = HttptoolsTransport(tls, self.server, context, fallback, self.refused)
 
     def httpcore(self) -> Any:
         return _outcome(self._httpcore)
@@ -78,7 +81,6 @@ class Both:
         self._httpcore.close()
         self._httptools.close()
         self.server.close()
-        assert len(self._sockets) == 0
 
 
 def _outcome(transport: httpx.BaseTransport) -> Any:
@@ -88,8 +90,8 @@ def _outcome(transport: httpx.BaseTransport) -> Any:
             request = httpx.Request("GET", URL, extensions=TIMEOUTS)
             with contextlib.closing(transport.handle_request(request)) as response:
                 return response.status_code, _as_h11_has_them(response.headers.raw), b"".join(response.iter_raw())
-    except Problem as problem:
-        return problem.kind, problem.message
+    except FetchError as error:
+        return error.kind, error.message
 
 
 def _as_h11_has_them(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -268,19 +270,9 @@ def test_what_surrounds_chunks_is_bounded(endless: bytes) -> None:
 # --- which one ---
 
 
-def test_httptools_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` takes what is there; whoever asks for what is not is told how to install it, before anything is done."""
-    assert chosen(DownloadOptions()) == "httptools"
-    assert chosen(DownloadOptions(transport="httpcore")) == "httpcore"
-    monkeypatch.setitem(sys.modules, "httptools", None)  # how Python notes that there is no such module
-    assert chosen(DownloadOptions()) == "httpcore"
-    with pytest.raises(ConfigError, match=r"^--transport httptools: .*pip install 'downloader\[fast\]'$"):
-        Network(DownloadOptions(transport="httptools"), Stop())
-
-
-@pytest.mark.parametrize("transport", ["httpcore", "httptools"])
-def test_the_setting_decides(transport: Literal["httpcore", "httptools"]) -> None:
-    """Threads get the transport that is asked for."""
-    made = Network(DownloadOptions(transport=transport), Stop()).transport(net.Watch())
-    assert isinstance(made, llhttp.Transport) == (transport == "httptools")
-    made.close()
+@pytest.mark.parametrize(
+    ("transport", "used"), [("auto", "httptools"), ("httptools", "httptools"), ("httpcore", "httpcore")]
+)
+def test_the_setting_decides(transport: Literal["auto", "httpcore", "httptools"], used: str) -> None:
+    """`auto` is httptools; a run reports what it uses."""
+    assert Session(DownloadOptions(transport=transport)).transport_name == used

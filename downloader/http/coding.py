@@ -1,28 +1,26 @@
-"""Undoing the content coding of a body, step by step and within bounds. Pure.
+"""Decoding the content coding of a body, step by step and within bounds. Pure.
 
-We ask for none (`Accept-Encoding: identity`), and some servers send one all the same (RFC 9110, 8.4). A few coded bytes
-can hold gigabytes, so nothing is decoded in one go: every step makes `STEP_BYTES` or little more, and is counted before
-it is passed on. `br` and `zstd` are undone where a library is installed that can be held to such a bound: brotli or
-brotlicffi from 1.2 on, and `compression.zstd` (Python 3.14) or its backport `backports.zstd`; the `zstandard` package
-cannot.
+Requests ask for no coding (`Accept-Encoding: identity`), but some servers apply one anyway (RFC 9110, 8.4). A few coded
+bytes can hold gigabytes, so nothing is decoded at once: every step yields about `STEP_BYTES`, and is counted before it
+is passed on. `br` and `zstd` are decoded if a library is installed that supports such a bound: brotli or brotlicffi
+from 1.2 on, and `compression.zstd` (Python 3.14) or its backport `backports.zstd`; the package `zstandard` does not.
 """
 
 import importlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, Protocol
 
 STEP_BYTES: Final = 64 * 1024
-"""Asked for of a decoder at a time."""
-MOST_LAYERS: Final = 5
-"""Codings one upon the other that are undone; curl and urllib3 draw the same line."""
+"""Maximum output requested from a decoder at a time."""
+MAX_LAYERS: Final = 5
+"""Codings applied one after the other that are decoded; curl and urllib3 have the same limit."""
 BOMB_RATIO: Final = 1000
-"""Decoded for each coded byte, past `BOMB_FROM_BYTES`. No photograph comes near; deflate can reach 1032."""
+"""Maximum of decoded bytes for each coded byte, beyond `BOMB_FROM_BYTES`. No photo comes near; deflate reaches 1032."""
 BOMB_FROM_BYTES: Final = 1024**2
 _SLICE_BYTES = 16 * 1024
-"""Given to a decoder at a time: zlib copies what it did not get to, for every step."""
+"""Input given to a decoder at a time: zlib copies what it has not consumed, at every step."""
 _ZSTD_WINDOW_LOG = 23
 """A window of 8 MiB, the largest allowed for a content coding (RFC 9659)."""
 
@@ -32,23 +30,23 @@ class CodingError(Exception):
 
 
 class UnknownCoding(CodingError):
-    """A coding, or a number of them, that is not undone here."""
+    """A coding, or a number of codings, that cannot be decoded."""
 
 
-class TooMuch(CodingError):
-    """More decoded bytes than the limit."""
+class LimitExceeded(CodingError):
+    """More decoded bytes than the limit allows."""
 
 
-class Bomb(CodingError):
+class DecompressionBomb(CodingError):
     """A few bytes that decode to very many."""
 
 
-class CutShort(CodingError):
-    """The coded data ended before its end."""
+class TruncatedStream(CodingError):
+    """The coded data ended before its end marker."""
 
 
-class Corrupt(CodingError):
-    """The coded data is invalid, or something follows it."""
+class CorruptStream(CodingError):
+    """The coded data is invalid, or followed by other data."""
 
 
 class _Engine(Protocol):
@@ -85,7 +83,7 @@ class _Zlib:
 
 
 class _Deflate:
-    """`deflate` is the zlib format (RFC 9110, 8.4.1.2), yet some servers send it raw: the first two bytes tell."""
+    """`deflate` is the zlib format (RFC 9110, 8.4.1.2), but some servers send it raw: the first two bytes tell."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -135,7 +133,7 @@ class _Brotli:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Coding:
-    """How a coding is undone: `start` for each stream, `error` for bad data; `joined`: one stream may follow another.
+    """How a coding is decoded: `start` a stream; `error` for bad data; `joined` if one stream may follow another.
 
     Streams of gzip (RFC 1952, 2.2) and zstd (RFC 8878, 3) may follow each other.
     """
@@ -145,9 +143,8 @@ class _Coding:
     joined: bool = False
 
 
-@cache
 def _coding(name: str) -> _Coding:
-    """The coding of a name in small letters (RFC 9110, 8.4.1)."""
+    """The coding of a name in lower case (RFC 9110, 8.4.1)."""
     match name:
         case "gzip" | "x-gzip":
             return _Coding(start=lambda: _Zlib(16 + zlib.MAX_WBITS), error=zlib.error, joined=True)
@@ -162,7 +159,7 @@ def _coding(name: str) -> _Coding:
 
 
 def _library(*names: str, needs: str | None = None) -> Any:  # noqa: ANN401 - an optional, untyped library
-    """The first of the libraries that is installed, and whose decompressor has the method it needs; else None."""
+    """The first library that is installed, and whose decompressor has the method `needs`; else None."""
     for name in names:
         try:
             library = importlib.import_module(name)
@@ -174,35 +171,35 @@ def _library(*names: str, needs: str | None = None) -> Any:  # noqa: ANN401 - an
 
 
 class _Layer:
-    """One coding being undone."""
+    """One coding being decoded."""
 
     def __init__(self, coding: _Coding) -> None:
         self._coding = coding
         self._engine = coding.start()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """What the data decodes to; never an empty piece."""
+        """The decoded data, in non-empty pieces."""
         try:
             while data:
                 if self._engine.eof:
                     self._next_stream()
                 yield from _steps(self._engine, data)
                 data = self._engine.unused_data if self._engine.eof else b""
-        except self._coding.error as problem:
-            raise Corrupt("invalid coded data") from problem
+        except self._coding.error as error:
+            raise CorruptStream("invalid coded data") from error
 
     def finish(self) -> None:
         if not self._engine.eof:
-            raise CutShort("the coded data ends early")
+            raise TruncatedStream("the coded data ends early")
 
     def _next_stream(self) -> None:
         if not self._coding.joined:
-            raise Corrupt("something follows the coded data")
+            raise CorruptStream("something follows the coded data")
         self._engine = self._coding.start()
 
 
 def _steps(engine: _Engine, data: bytes) -> Iterator[bytes]:
-    """Give the data to the engine and take all that it makes of it."""
+    """Feed data to an engine, and yield its output."""
     while True:
         decoded = engine.decompress(data, STEP_BYTES)
         data = b""
@@ -213,7 +210,7 @@ def _steps(engine: _Engine, data: bytes) -> Iterator[bytes]:
 
 
 class Decoder:
-    """Undoes the codings of one body; made by `decoder`, of no use after an exception."""
+    """Decodes the codings of one body; made by `decoder`, unusable after an exception."""
 
     def __init__(self, layers: list[_Layer], limit_bytes: int | None) -> None:
         self._layers = layers
@@ -223,12 +220,12 @@ class Decoder:
         self.decoded_bytes = 0
 
     def decode(self, chunk: bytes) -> Iterator[bytes]:
-        """The decoded bytes of the next chunk of the body, in pieces; to be consumed before the next chunk is given.
+        """The decoded bytes of the next chunk of the body, in pieces; consume them before passing the next chunk.
 
         Raises:
-            TooMuch: the limit is passed.
-            Bomb: any layer makes more than `BOMB_RATIO` times what came in.
-            Corrupt: the data is invalid.
+            LimitExceeded: the limit is exceeded.
+            DecompressionBomb: a layer yields more than `BOMB_RATIO` times its input.
+            CorruptStream: the data is invalid.
         """
         for start in range(0, len(chunk), _SLICE_BYTES):
             data = chunk[start : start + _SLICE_BYTES]
@@ -236,27 +233,27 @@ class Decoder:
             for piece in self._through(0, data):
                 self.decoded_bytes += len(piece)
                 if self._limit_bytes is not None and self.decoded_bytes > self._limit_bytes:
-                    raise TooMuch(f"decodes to more than {self._limit_bytes} bytes")
+                    raise LimitExceeded(f"decodes to more than {self._limit_bytes} bytes")
                 yield piece
 
     def finish(self) -> None:
-        """Say that the body has ended.
+        """The body has ended.
 
         Raises:
-            CutShort: the coded data has not.
+            TruncatedStream: the coded data has not.
         """
         for layer in self._layers:
             layer.finish()
 
     def _through(self, depth: int, data: bytes) -> Iterator[bytes]:
-        """The data through the layers from `depth` on."""
+        """Pass the data through the layers from `depth` on."""
         if depth == len(self._layers):
             yield data
             return
         for piece in self._layers[depth].decode(data):
             self._made_bytes[depth] += len(piece)
             if self._made_bytes[depth] > max(BOMB_FROM_BYTES, BOMB_RATIO * self._coded_bytes):
-                raise Bomb(f"decodes to more than {BOMB_RATIO} times its size")
+                raise DecompressionBomb(f"decodes to more than {BOMB_RATIO} times its size")
             yield from self._through(depth + 1, piece)
 
 
@@ -266,9 +263,9 @@ def decoder(content_encoding: str, limit_bytes: int | None = None) -> Decoder:
     No coding, or `identity`, passes bytes on as they are, counted against the limit like any others.
 
     Raises:
-        UnknownCoding: one of the codings is not known here, or there are more than `MOST_LAYERS`.
+        UnknownCoding: one of the codings is unknown, or there are more than `MAX_LAYERS`.
     """
     names = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in {"", "identity"}]
-    if len(names) > MOST_LAYERS:
+    if len(names) > MAX_LAYERS:
         raise UnknownCoding(f"{len(names)} content codings one upon the other")
     return Decoder([_Layer(_coding(name)) for name in reversed(names)], limit_bytes)

@@ -1,4 +1,4 @@
-"""Which addresses are on the public internet, and which are this machine or its neighbours. Pure.
+"""Which addresses are public, and which belong to this machine or its networks. Pure.
 
 The lists are written out, because what `ipaddress` calls private differs between Python releases (3.11.10 and 3.12.4
 changed it), and a guard should not change with them.
@@ -51,7 +51,7 @@ _6TO4 = IPv6Network("2002::/16")
 
 
 def is_private(address: str) -> bool:
-    """Whether an address in numbers is anything else than a public host; so is what cannot be read as an address.
+    """Whether a numeric address is not that of a public host; true for text that is no address.
 
     An IPv6 address that carries an IPv4 address (mapped, NAT64, 6to4) is judged by that.
     """

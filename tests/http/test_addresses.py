@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.download.addresses import is_private
+from downloader.http.addresses import is_private
 
 V4 = st.ip_addresses(v=4)
 CARRIERS = {"mapped": "::ffff:0:0", "NAT64": "64:ff9b::"}

@@ -1,0 +1,128 @@
+"""HTTP/1.1 by httpcore."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from ssl import SSLContext
+from typing import Any
+
+import httpcore
+import httpx
+
+from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
+from downloader.http.proxies import Proxies, Proxy
+from downloader.http.request_context import RequestContext
+
+_MAX_HOSTS = 4096
+"""Hosts for which the choice of a proxy is remembered."""
+
+
+class HttpcoreTransport(httpx.BaseTransport):
+    """Sends the requests of one thread by httpcore. Exceptions of httpcore and of `Connector` pass through it.
+
+    Args:
+        ssl_context: of the run.
+        connector: opens the connections.
+        context: of the thread.
+        proxies: choose one for each host.
+        idle_ttl_s: seconds an idle connection is kept.
+    """
+
+    def __init__(
+        self,
+        ssl_context: SSLContext,
+        connector: Connector,
+        context: RequestContext,
+        proxies: Proxies,
+        *,
+        idle_ttl_s: float = IDLE_TTL_S,
+    ) -> None:
+        self._ssl_context = ssl_context
+        self._connector = connector
+        self._context = context
+        self._idle_ttl_s = idle_ttl_s
+        self._pools: dict[Proxy | None, httpcore.ConnectionPool] = {None: self._new_pool(None)}
+        self._proxy_for = lru_cache(_MAX_HOSTS)(proxies.proxy_for) if proxies else None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and receive the head of its response; the body is read from the response's stream."""
+        pool = self._pool_for(request.url)
+        self._context.begin()
+        self._connector.opened.clear()
+        try:
+            response = pool.handle_request(_to_httpcore(request))
+        except BaseException:
+            self._clean_up(pool)
+            raise
+        self._context.headers_done = True
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_ResponseStream(response), extensions=response.extensions
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def proxy_for(self, url: httpx.URL) -> Proxy | None:
+        """The proxy that a request for a URL goes through; None to connect directly."""
+        if self._proxy_for is None:
+            return None
+        return self._proxy_for(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+
+    def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
+        proxy = self.proxy_for(url)
+        if proxy not in self._pools:
+            self._pools[proxy] = self._new_pool(proxy)
+        return self._pools[proxy]
+
+    def _new_pool(self, proxy: Proxy | None) -> httpcore.ConnectionPool:
+        options: dict[str, Any] = {
+            "ssl_context": self._ssl_context,
+            "max_connections": None,
+            "max_keepalive_connections": MAX_IDLE_CONNECTIONS,
+            "keepalive_expiry": self._idle_ttl_s,
+            "network_backend": self._connector,
+        }
+        if proxy is None:
+            return httpcore.ConnectionPool(**options)
+        url = httpcore.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/")
+        kind = httpcore.HTTPProxy if proxy.scheme == "http" else httpcore.SOCKSProxy
+        return kind(proxy_url=url, proxy_auth=proxy.auth, **options)
+
+    def _clean_up(self, pool: httpcore.ConnectionPool) -> None:
+        """Close what a failed request leaves: httpcore keeps tunnels and SOCKS connections that were not completed."""
+        for connection in pool.connections:
+            if not connection.is_idle():  # a thread has one request at a time, so it is not another's
+                connection.close()
+        for stream in self._connector.opened:
+            stream.close()
+
+
+class _ResponseStream(httpx.SyncByteStream):
+    """The body of a response, as it is received."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert isinstance(self._response.stream, Iterable)
+        return iter(self._response.stream)
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def _to_httpcore(request: httpx.Request) -> httpcore.Request:
+    """The request as httpcore takes it."""
+    return httpcore.Request(
+        method=request.method,
+        url=httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        ),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=request.extensions,
+    )

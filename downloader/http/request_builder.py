@@ -1,0 +1,75 @@
+"""Requests from URLs: headers, credentials and cookies."""
+
+import importlib.metadata
+from contextlib import suppress
+from http.cookiejar import CookieJar
+from netrc import netrc
+
+import httpx
+
+from downloader import __version__
+from downloader.config.settings import DownloadOptions
+from downloader.http.credentials import basic_auth
+
+ROBOT_NAME = "downloader"
+"""The name by which X-Robots-Tag and servers know this program."""
+
+Header = tuple[str, str]
+
+
+class RequestBuilder:
+    """Builds the requests of one thread.
+
+    Args:
+        settings: of the run.
+        cookies: the user's; the jar is not shared.
+        passwords: from ~/.netrc, or None.
+    """
+
+    def __init__(self, settings: DownloadOptions, cookies: CookieJar, passwords: netrc | None) -> None:
+        self._usual: list[Header] = [
+            ("User-Agent", settings.user_agent or _user_agent()),
+            ("Accept", "image/*, */*;q=0.5"),
+            ("Accept-Encoding", "identity"),
+        ]
+        self._cookies = httpx.Cookies(cookies)
+        self._passwords = passwords
+        self._extensions = {
+            "timeout": {
+                "connect": settings.timeout,
+                "read": settings.timeout,
+                "write": settings.timeout,
+                "pool": None,
+            }
+        }
+
+    def build(self, url: str, headers: list[Header], *, use_netrc: bool) -> httpx.Request:
+        """A GET request.
+
+        Args:
+            url: absolute; its user name and password are sent as Basic authentication.
+            headers: replace the usual ones of the same name.
+            use_netrc: log in with the password that ~/.netrc has for the host.
+        """
+        target = httpx.URL(url)
+        usual = self._usual
+        if target.userinfo:  # removed from the URL: the cookie jar would take it for a part of the host
+            usual = [*usual, basic_auth(target.username, target.password)]
+            target = target.copy_with(userinfo=b"")
+        elif use_netrc and self._passwords:
+            login = self._passwords.authenticators(target.host)
+            usual = [*usual, basic_auth(login[0], login[2])] if login and login[2] else usual
+        names = {name.lower() for name, _ in headers}
+        usual = [header for header in usual if header[0].lower() not in names]
+        request = httpx.Request("GET", target, headers=[*usual, *headers], extensions=self._extensions)
+        if self._cookies.jar:
+            self._cookies.set_cookie_header(request)
+        return request
+
+
+def _user_agent() -> str:
+    """The name and version of this program, and where to read about it if the package's metadata tell."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for entry in importlib.metadata.metadata("downloader").get_all("Project-URL") or []:
+            return f"{ROBOT_NAME}/{__version__} (+{entry.rpartition(', ')[2]})"
+    return f"{ROBOT_NAME}/{__version__}"

@@ -1,0 +1,71 @@
+"""Deadline, limits and timings of the current request."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from downloader.http.abort import AbortSignal
+from downloader.http.errors import DeadlineExceeded, HeaderFlood
+from downloader.model.spans import Phase, Span
+
+HEADER_LIMIT_BYTES = 256 * 1024
+"""Maximum size of all response headers of a request, interim responses and the proxy's response included: about curl's
+limit of 300 KiB (lib/http.h, MAX_HTTP_RESP_HEADER_SIZE). h11 limits a single header block only."""
+MAX_SPANS = 1000
+"""Spans recorded for an item. An ordinary one has five; one that a server sends byte by byte could have any number."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestContext:
+    """Deadline, limits and timings of the current request; one for each thread, shared by its connections.
+
+    The client sets `deadline_s` and `spans` before a request; the transport resets the rest by `begin`.
+    """
+
+    abort: AbortSignal
+    """Of the run."""
+    lane: str = ""
+    """The thread's name, for spans."""
+    deadline_s: float = math.inf
+    """Monotonic."""
+    spans: list[Span] = field(default_factory=list)
+    """Gets the phases as they end."""
+    headers_done: bool = True
+    """The response's headers have been received: what is read from now on is the body."""
+    bytes_read: int = 0
+    """Since the request began."""
+    has_connected: bool = False
+    """A connection was opened since the request began."""
+    has_sent: bool = False
+    """Something was sent since the request began."""
+
+    def begin(self) -> None:
+        """A request is about to be sent."""
+        self.headers_done = False
+        self.bytes_read = 0
+        self.has_connected = False
+        self.has_sent = False
+
+    def time_left_s(self, timeout_s: float | None) -> float:
+        """Seconds that the next step may take: the timeout, but not beyond the deadline.
+
+        Raises:
+            Interrupted: the run is being aborted.
+            DeadlineExceeded: no time is left.
+        """
+        self.abort.check()
+        left_s = self.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise DeadlineExceeded
+        return left_s if timeout_s is None else min(timeout_s, left_s)
+
+    def received(self, size_bytes: int) -> None:
+        """Count bytes that were read; raises HeaderFlood."""
+        self.bytes_read += size_bytes
+        if not self.headers_done and self.bytes_read > HEADER_LIMIT_BYTES:
+            raise HeaderFlood
+
+    def record(self, phase: Phase, start_s: float) -> None:
+        """Record a phase that began at `start_s` (monotonic) and ends now."""
+        if len(self.spans) < MAX_SPANS:
+            self.spans.append(Span(phase, start_s, time.monotonic(), self.lane))

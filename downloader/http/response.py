@@ -1,0 +1,101 @@
+"""A response with lazily parsed headers."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+from downloader.http import headers
+from downloader.http.disposition import decoded_field, disposition_name
+from downloader.http.robots import opt_out
+from downloader.model.items import Validator
+
+
+class Response:
+    """A response: its status, its headers, each parsed when it is asked for, and its body.
+
+    Args:
+        status: of the response.
+        raw_headers: as received, in any case.
+        body: the bytes as they are received, still with their content coding.
+    """
+
+    def __init__(
+        self, status: int, raw_headers: Iterable[tuple[bytes, bytes]] = (), body: Iterable[bytes] = ()
+    ) -> None:
+        self.status = status
+        self.body = body
+        self._fields: dict[bytes, list[bytes]] = {}
+        for name, value in raw_headers:
+            self._fields.setdefault(name.lower(), []).append(value)
+
+    def field(self, name: bytes) -> bytes | None:
+        """The value of a field (name in lower case), several values as one list (RFC 9110, 5.3); None if not sent."""
+        values = self._fields.get(name)
+        return b", ".join(values) if values else None
+
+    @property
+    def location(self) -> str | None:
+        """The target of a redirect, in UTF-8 as all browsers read it, else ISO-8859-1."""
+        raw = self.field(b"location")
+        return None if raw is None else decoded_field(raw)
+
+    @cached_property
+    def coding(self) -> str:
+        """The content coding; empty for none."""
+        text = (self.field(b"content-encoding") or b"").strip().lower().decode("latin-1")
+        return "" if text == "identity" else text
+
+    @cached_property
+    def validator(self) -> Validator:
+        """The version of the resource that the response is about."""
+        return headers.validator(self.field(b"etag"), self.field(b"last-modified"), self.field(b"date"))
+
+    @cached_property
+    def media_type(self) -> str | None:
+        """What the server says it is."""
+        return headers.media_type(self.field(b"content-type"))
+
+    @cached_property
+    def content_range(self) -> headers.ContentRange | headers.UnsatisfiedRange | None:
+        """The range that the body is, or why there is none."""
+        return headers.content_range(self.field(b"content-range"))
+
+    @property
+    def content_length(self) -> int | None:
+        """The size of the body; None if it is not known, as with a content coding."""
+        return None if self.coding or self._length == "conflict" else self._length
+
+    @property
+    def has_conflicting_lengths(self) -> bool:
+        """Whether the server gave two different sizes of the body."""
+        return self._length == "conflict"
+
+    @property
+    def accepts_ranges(self) -> bool:
+        """Whether the server promises to serve byte ranges."""
+        return headers.accepts_ranges(self.field(b"accept-ranges"))
+
+    @property
+    def digests(self) -> list[headers.Checksum]:
+        """Digests of the body, strongest first; none for a coded body, since they are of the coded bytes."""
+        if self.coding:
+            return []
+        return headers.digests(self.field(b"repr-digest"), self.field(b"digest"), self.field(b"content-md5"))
+
+    @property
+    def disposition_name(self) -> str | None:
+        """The file name in Content-Disposition: hostile text."""
+        return disposition_name(self.field(b"content-disposition"))
+
+    def opt_out(self, robot: str) -> str | None:
+        """The directive by which the owner opts out for a robot, if there is one."""
+        return opt_out(self._fields.get(b"x-robots-tag", ()), robot)
+
+    def retry_after_s(self, now: datetime) -> float | None:
+        """Seconds that the server asks to wait."""
+        return headers.retry_after_s(self.field(b"retry-after"), now)
+
+    @cached_property
+    def _length(self) -> int | Literal["conflict"] | None:
+        return headers.content_length(self._fields.get(b"content-length", ()))

@@ -1,0 +1,37 @@
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from wire import MakeRun, client_sockets
+
+
+@pytest.fixture(params=["httpcore", "httptools"])
+def make_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeRun]:
+    """Makes runs without proxies, over each transport; they are closed in the end, when no socket may be left open."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    before = {entry.fd for entry in client_sockets()}
+    make = MakeRun(request.param)
+    yield make
+    for run in make.made:
+        run.transport.close()
+    assert {entry.fd for entry in client_sockets()} <= before
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Certificate for good.test and its key, as files."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    made = (str(folder / "certificate.pem"), str(folder / "key.pem"))
+    subject = ["-subj", "/CN=good.test", "-addext", "subjectAltName=DNS:good.test"]
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-out", made[0], "-keyout", made[1]],
+        check=True,
+        capture_output=True,
+    )
+    return made
