@@ -286,7 +286,7 @@ class _Run:
         return summary
 
     def _why_it_gave_up(self) -> str | None:
-        if not self._gave_up or (most := self._workspace.journal.most_failures()) is None:
+        if not self._gave_up or (most := self._workspace.journal.common_failure()) is None:
             return None
         return f"more failures than --max-failures {self._settings.run.max_failures}: {common_cause(*most)}"
 

@@ -44,6 +44,7 @@ def response(
 ) -> Response:
     """A response with these fields."""
     total = "*" if content_range is None or content_range.total is None else content_range.total
+    sent_range: str | None
     match content_range:
         case ContentRange():
             sent_range = f"bytes {content_range.start}-{content_range.end}/{total}"

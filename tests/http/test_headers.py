@@ -13,7 +13,6 @@ from downloader.http.headers import (
     Checksum,
     ContentRange,
     UnsatisfiedRange,
-    Validator,
     accepts_ranges,
     content_length,
     content_range,
@@ -25,6 +24,7 @@ from downloader.http.headers import (
     same_representation,
     validator,
 )
+from downloader.model.items import Validator
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 SIZE = st.integers(0, 10**18 - 1)

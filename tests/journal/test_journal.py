@@ -2,7 +2,6 @@ import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from downloader.errors import IllegalTransition, JournalError
-from downloader.journal import SCHEMA_VERSION, Journal, Redo, make_key
+from downloader.journal import SCHEMA_VERSION, Journal, OverwritePolicy, make_key
 from downloader.model.items import (
     Fact,
     Failed,
@@ -46,49 +45,20 @@ PATHS: dict[State, tuple[type[Fact], ...]] = {
 SOURCES = [f"https://{host}/{name}" for host in ("a.example", "b.example") for name in ("x", "X", "straße", "STRASSE")]
 
 
-VERSION_1 = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE items (
-    id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE,
-    source TEXT NOT NULL,
-    origin TEXT NOT NULL,
-    host TEXT NOT NULL,
-    fold TEXT NOT NULL,
-    stem TEXT NOT NULL,
-    extension TEXT COLLATE NOCASE,
-    columns TEXT,
-    request TEXT,
-    plan INTEGER NOT NULL,
-    repeats INTEGER NOT NULL DEFAULT 0,
-    state TEXT NOT NULL,
-    stage TEXT, kind TEXT, message TEXT,
-    http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
-    final_url TEXT, media_type TEXT, bytes INTEGER, sha256 TEXT,
-    path TEXT, staged INTEGER,
-    width INTEGER, height INTEGER,
-    bytes_written INTEGER NOT NULL DEFAULT 0,
-    outputs TEXT, warnings TEXT, timings TEXT
-);
-CREATE INDEX items_fold ON items (fold);
-CREATE INDEX items_live ON items (id) WHERE state IN ('pending', 'fetched', 'transformed');
-CREATE INDEX items_host ON items (host, id) WHERE state IN ('pending', 'fetched', 'transformed');
-"""
-
-
-def item_of(live: Item | Fetched) -> Item:
-    return live.item if isinstance(live, Fetched) else live
+def item_of(task: Item | Fetched) -> Item:
+    return task.item if isinstance(task, Fetched) else task
 
 
 def live_in(journal: Journal) -> list[Item]:
-    """The items of the plan that have no outcome."""
-    return [item_of(work) for _, work in journal.live(0, 10_000)]
+    """The items of the plan that wait to be worked on, in order."""
+    tasks = [*journal.open_urls(0, 10_000), *journal.open_local(0, 10_000)]
+    return [item_of(task) for _, task in sorted(tasks, key=lambda task: task[0])]
 
 
-def plan(journal: Journal, *sources: str, redo: Redo = "never") -> list[Item]:
+def plan(journal: Journal, *sources: str, overwrite: OverwritePolicy = "never") -> list[Item]:
     """Plan these URLs as one run; the items without an outcome."""
     journal.begin_plan()
-    journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo)
+    journal.plan_rows([url_row(source) for source in sources], 0, names, overwrite=overwrite)
     return live_in(journal)
 
 
@@ -134,6 +104,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.is_retry = False
         self.written: set[str] = set()
         """Items that have results of some run."""
+        self.fetched_before: set[str] = set()
+        """Items whose bytes were fetched when this plan began."""
 
     def teardown(self) -> None:
         self.journal.close()
@@ -146,24 +118,28 @@ class JournalMachine(RuleBasedStateMachine):
     @rule()
     def begin(self) -> None:
         self.journal.begin_plan()
+        self.fetched_before = {key for key, state in self.states.items() if state in {State.FETCHED, State.TRANSFORMED}}
         self.plan = []
         self.listed.clear()
         self.is_retry = False
 
     @precondition(lambda self: not self.is_retry)
-    @rule(sources=st.lists(st.sampled_from(SOURCES), max_size=12), redo=st.sampled_from(["never", "changed", "always"]))
-    def list_rows(self, sources: list[str], *, redo: Redo) -> None:
+    @rule(
+        sources=st.lists(st.sampled_from(SOURCES), max_size=12),
+        overwrite=st.sampled_from(["never", "changed", "always"]),
+    )
+    def list_rows(self, sources: list[str], *, overwrite: OverwritePolicy) -> None:
         done = 0
         for source in sources:
             key = make_key(url_row(source), self.listed[source]).hex()
             self.listed[source] += 1
             self.plan.append(key)
-            if redo == "always" and self.states.get(key) in TERMINAL:
+            if overwrite == "always" and self.states.get(key) in TERMINAL:
                 self.states[key] = State.PENDING
-            if redo == "changed" and self.states.get(key) is State.STORED:
+            if overwrite == "changed" and self.states.get(key) is State.STORED:
                 self.states[key] = State.PENDING
             done += self.states.setdefault(key, State.PENDING) in TERMINAL
-        assert self.journal.plan_rows([url_row(source) for source in sources], 0, names, redo=redo) == done
+        assert self.journal.plan_rows([url_row(source) for source in sources], 0, names, overwrite=overwrite) == done
         for item in live_in(self.journal):
             known = self.items.setdefault(item.key, item)
             assert (known.id, known.source, known.name) == (item.id, item.source, item.name), "an item has changed"
@@ -213,6 +189,7 @@ class JournalMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.journal.close()
         self.journal = Journal(self.path)
+        self.begin()
 
     @invariant()
     def counts_are_conserved(self) -> None:
@@ -224,12 +201,15 @@ class JournalMachine(RuleBasedStateMachine):
         assert {key for key, state in self.states.items() if state is State.STORED} <= self.written
 
     @invariant()
-    def the_live_are_those_of_this_plan_without_an_outcome(self) -> None:
-        live = self.journal.live(0, 10_000)
-        assert [item_of(entry).key for _, entry in live] == [key for key in self.plan if self.states[key] in LIVE]
-        assert [turn for turn, _ in live] == sorted({turn for turn, _ in live})
-        for _, entry in live:
-            assert isinstance(entry, Fetched) is (self.states[item_of(entry).key] is not State.PENDING)
+    def what_is_open_is_in_the_order_of_this_plan(self) -> None:
+        pending = self.journal.open_urls(0, 10_000)
+        assert [item.key for _, item in pending] == [key for key in self.plan if self.states[key] is State.PENDING]
+        assert [number for number, _ in pending] == sorted({number for number, _ in pending})
+        fetched = {fetched.item.key for fetched in self.journal.fetched()}
+        assert fetched == {key for key, state in self.states.items() if state in {State.FETCHED, State.TRANSFORMED}}
+        staged = [item_of(task).key for _, task in self.journal.open_local(0, 10_000)]
+        assert staged == [key for key in self.plan if key in fetched & self.fetched_before]
+        assert self.journal.unaccounted() == sum(self.states[key] in LIVE for key in self.plan)
 
     @invariant()
     def no_two_names_clash(self) -> None:
@@ -272,7 +252,7 @@ def test_the_nth_listing_of_a_source_is_an_item_of_its_own(tmp_path: Path) -> No
 
 
 def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
-    """A planned row with an outcome is counted and not live; with `redo` it is pending, its old outcome forgotten.
+    """A planned row with an outcome is counted and not live; with `overwrite` it is pending, its old outcome forgotten.
 
     What was written stays known, since it is still there.
     """
@@ -281,8 +261,8 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         journal.record([a_fact(kind, item) for kind in PATHS[State.STORED]])
         journal.begin_plan()
         assert journal.plan_rows([url_row("https://h/a")], 0, names) == 1
-        assert journal.live(0, 10) == []
-        (again,) = plan(journal, "https://h/a", redo="always")
+        assert live_in(journal) == []
+        (again,) = plan(journal, "https://h/a", overwrite="always")
         assert (again.id, again.name) == (item.id, item.name)
         (record,) = journal.records()
         assert (record["state"], record["sha256"], record["attempts"]) == ("pending", None, 0)
@@ -290,21 +270,21 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         assert again.previous == PreviousResult(validator=Validator(), sha256=None, outputs=(("a.png", 7),))
 
 
-def test_live_goes_on_behind_a_turn_and_stops_at_a_limit(tmp_path: Path) -> None:
-    """Pages of live items put together are all of them, in list order, each once."""
+def test_open_urls_come_in_pages(tmp_path: Path) -> None:
+    """Pages put together are all of them, in list order, each once."""
     with closing(Journal(tmp_path / "journal")) as journal:
         items = plan(journal, *(f"https://h/{number}" for number in range(25)))
-        journal.record([a_fact(Failed, items[3]), a_fact(Fetched, items[4])])
+        journal.record([a_fact(Failed, items[3])])
         paged: list[Item] = []
-        turn = 0
-        while page := journal.live(turn, 7):
+        last = 0
+        while page := journal.open_urls(last, 7):
             assert len(page) <= 7
-            paged += [item_of(work) for _, work in page]
-            turn = page[-1][0]
+            paged += [item for _, item in page]
+            last = page[-1][0]
         assert paged == [item for item in items if item is not items[3]]
 
 
-def test_live_of_host_gives_that_host_only(tmp_path: Path) -> None:
+def test_open_urls_of_a_host_are_its_own(tmp_path: Path) -> None:
     """Of one host (small letters, port apart), between two turns, in order, outcomes and other runs left out."""
     with closing(Journal(tmp_path / "journal")) as journal:
         plan(journal, "https://one.example/old")
@@ -317,27 +297,30 @@ def test_live_of_host_gives_that_host_only(tmp_path: Path) -> None:
             "https://one.example/4",
             "https://one.example/5",
         )
-        turns = [turn for turn, _ in journal.live(0, 10)]
-        first, last = turns[0], turns[-1]
+        numbers = [number for number, _ in journal.open_urls(0, 10)]
+        first, last = numbers[0], numbers[-1]
         journal.record([a_fact(Skipped, items[4])])
-        assert [item_of(x) for _, x in journal.live_of_host("one.example", first, last, 10)] == [
+        assert [item for _, item in journal.open_urls_of_host("one.example", first, last, 10)] == [
             items[0],
             items[2],
             items[5],
         ]
-        assert [item_of(x) for _, x in journal.live_of_host("one.example", first + 1, last, 1)] == [items[2]]
-        assert [item_of(x) for _, x in journal.live_of_host("one.example:8443", first, last, 10)] == [items[3]]
+        assert [item for _, item in journal.open_urls_of_host("one.example", first + 1, last, 1)] == [items[2]]
+        assert [item for _, item in journal.open_urls_of_host("one.example:8443", first, last, 10)] == [items[3]]
 
 
 def test_a_fetched_item_comes_back_with_what_is_known_of_its_bytes(tmp_path: Path) -> None:
-    """live() and fetched() give the recorded fact again, all fields but the timings."""
+    """open_local() of the next run and fetched() give the recorded fact again, all fields but the timings."""
     with closing(Journal(tmp_path / "journal")) as journal:
         (item,) = plan(journal, "https://h/a")
         fact = a_fact(Fetched, item)
         journal.record([fact])
     with closing(Journal(tmp_path / "journal")) as journal:
-        ((_, live),) = journal.live(0, 10)
-        for found in (live, *journal.fetched()):
+        journal.begin_plan()
+        plan_again = journal.plan_again(lambda *_: False)
+        assert sum(plan_again) == 1
+        ((_, task),) = journal.open_local(0, 10)
+        for found in (task, *journal.fetched()):
             assert isinstance(found, Fetched)
             assert {**_fields(found), "item": found.item.id, "spans": 0} == {
                 **_fields(fact),
@@ -500,7 +483,7 @@ def test_a_part_is_known_to_the_next_run_until_its_item_has_all_its_bytes(tmp_pa
         journal.record([a_fact(Requeued, item)])
         assert [item.part for item in live_in(journal)] == [later.part]
         journal.record([a_fact(Fetched, item)])
-        assert [item.part for item in live_in(journal)] == [None]
+        assert [fetched.item.part for fetched in journal.fetched()] == [None]
         assert list(journal.parts()) == []
 
 
@@ -512,7 +495,7 @@ def test_a_reopened_item_knows_what_is_stored_of_it(tmp_path: Path) -> None:
         assert isinstance(fetched, Fetched)
         journal.record([fetched, a_fact(Transformed, item), a_fact(Stored, item)])
         before = list(journal.records())
-        (again,) = plan(journal, "https://h/a", redo="changed")
+        (again,) = plan(journal, "https://h/a", overwrite="changed")
         assert again.previous == PreviousResult(validator=fetched.validator, sha256="cd", outputs=(("a.png", 7),))
         journal.record([Unchanged(item=again, attempts=2, http_status=200)])
         assert list(journal.records()) == before
@@ -523,7 +506,7 @@ def test_only_what_was_stored_is_reopened(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
         failed, skipped = plan(journal, "https://h/a", "https://h/b")
         journal.record([a_fact(Failed, failed), a_fact(Skipped, skipped)])
-        assert plan(journal, "https://h/a", "https://h/b", redo="changed") == []
+        assert plan(journal, "https://h/a", "https://h/b", overwrite="changed") == []
 
 
 def test_a_new_name_is_one_that_nobody_owns(tmp_path: Path) -> None:
@@ -536,59 +519,9 @@ def test_a_new_name_is_one_that_nobody_owns(tmp_path: Path) -> None:
         assert [item.name.stem for item in live_in(journal)] == ["new", f"NEW-{second.key[:8]}"]
 
 
-def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Its rows go on as they are, are found again, and keep their order; `hash`, parts and versions came later."""
-    path = tmp_path / "journal"
-    with closing(Journal(path)) as journal:
-        items = plan(journal, "https://h/a", "https://h/b", "https://h/b")
-        journal.record([a_fact(Failed, items[1])])
-        expected = list(journal.records())
-    columns = (
-        "id, key, source, origin, host, fold, stem, extension, columns, request, 1, repeats, state, stage, kind,"
-        " message, http_status, attempts, final_url, media_type, bytes, sha256, path, staged, width, height,"
-        " bytes_written, outputs, warnings, timings"
-    )
-    old = tmp_path / "old"
-    with closing(sqlite3.connect(old)) as db:
-        db.executescript(VERSION_1)
-        db.execute("ATTACH ? AS new", (str(path),))
-        db.execute(f"INSERT INTO items SELECT {columns} FROM new.items")  # noqa: S608 - constant
-        db.execute("INSERT INTO meta VALUES ('plan', '1')")
-        db.execute("PRAGMA user_version = 1")
-        db.commit()
-    with closing(Journal(old)) as journal:
-        assert list(journal.records()) == expected
-        assert plan(journal, "https://h/b", "https://h/a", "https://h/b") == [
-            replace(item, renewed=True) for item in (items[0], items[2])
-        ]
-        journal.record([a_fact(Partial, items[0]), a_fact(Fetched, items[0])])
-    with closing(sqlite3.connect(old)) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
-
-
-def test_a_journal_of_the_third_version_gets_its_cheaper_index(tmp_path: Path) -> None:
-    """Its index of what is open had another condition, by which today's questions would not find it."""
-    path = tmp_path / "journal"
-    with closing(Journal(path)) as journal:
-        items = plan(journal, "https://h/a", "https://h/b")
-        journal.record([a_fact(Failed, items[1])])
-        assert list(journal.live_of_host("h", 0, 9, 9))  # makes the late index
-    with closing(sqlite3.connect(path)) as db:
-        open_ = "WHERE state IN ('pending', 'fetched', 'transformed')"
-        db.executescript(f"""
-            DROP INDEX items_live; CREATE INDEX items_live ON items (turn) {open_};
-            DROP INDEX items_host; CREATE INDEX items_host ON items (host, turn) {open_};
-            PRAGMA user_version = 3;
-        """)
-    with closing(Journal(path)) as journal:
-        assert [work for _, work in journal.live(0, 9)] == [items[0]]
-        assert [work for _, work in journal.live_of_host("h", 0, 9, 9)] == [items[0]]
-        assert journal.unaccounted() == 1
-
-
 def test_rows_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With hashes of 8 bits instead of 64, each of 600 rows is an item, and is found again."""
-    monkeypatch.setattr("downloader.journal._HASH_BYTES", 1)
+    monkeypatch.setattr("downloader.journal.keys.HASH_BYTES", 1)
     sources = [f"https://h/{number}" for number in range(300)] * 2
     with closing(Journal(tmp_path / "journal")) as journal:
         items = plan(journal, *sources)

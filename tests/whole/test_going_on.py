@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from support import Command, Site, picture, ranged, raw, send
 
-from downloader.download.resume import SMALLEST_SEGMENT_BYTES
+from downloader.download.resume import MIN_SEGMENT_BYTES
 
 MEBI = 1024**2
 OLD = random.Random(1).randbytes(24 * MEBI)
@@ -156,7 +156,7 @@ def test_a_large_file_comes_in_segments(cli: Command, site: Site) -> None:
 
 def test_small_and_unsure_files_come_in_one(cli: Command, site: Site) -> None:
     """Nothing is split that is too small for two, has no strong validator, or whose server promises no ranges."""
-    small = OLD[: 2 * SMALLEST_SEGMENT_BYTES - 1]
+    small = OLD[: 2 * MIN_SEGMENT_BYTES - 1]
     site.pages = {"/small.bin": ranged(small), "/weak.bin": ranged(OLD, 'W/"v1"'), "/plain.bin": OLD}
     urls = [site.url + path for path in site.pages]
     assert cli("fetch", *urls, *PLAIN, "--segments", "8").code == 0

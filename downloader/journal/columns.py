@@ -1,0 +1,107 @@
+"""Values as the columns of the journal store them, and back. Pure."""
+
+import json
+from typing import Any
+
+from downloader.model.items import (
+    File,
+    FileSpan,
+    Invalid,
+    Location,
+    Output,
+    Part,
+    PreviousResult,
+    Request,
+    Segment,
+    Url,
+    Validator,
+)
+
+
+def encode_text(text: str) -> str | bytes:
+    """SQLite text is UTF-8: a file name that is not goes in as the bytes it is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text
+
+
+def decode_text(stored: str | bytes) -> str:
+    """The text that `encode_text` stored."""
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogateescape")
+
+
+def encode_what(what: Location | Invalid) -> tuple[str, str | bytes | None]:
+    """The columns `what` and `detail`; the path or URL itself is the source of its row."""
+    match what:
+        case Url():
+            return "url", None
+        case File():
+            return "file", None
+        case FileSpan():
+            return "span", json.dumps(what)
+        case Invalid(reason):
+            return "invalid", encode_text(reason)
+
+
+def decode_what(what: str, detail: str | bytes | None, source: str) -> Location | Invalid:
+    """The location that `encode_what` stored."""
+    match what:
+        case "url":
+            return Url(source)
+        case "file":
+            return File(source)
+        case "span":
+            return FileSpan(*json.loads(detail or ""))
+        case _:
+            return Invalid(decode_text(detail or ""))
+
+
+def decode_request(text: str | None) -> Request | None:
+    """The column `request`."""
+    if text is None:
+        return None
+    stored = json.loads(text)
+    return Request(**{**stored, "mirrors": tuple(stored["mirrors"]), "headers": tuple(stored["headers"])})
+
+
+def decode_part(text: str | None) -> Part | None:
+    """The column `part`."""
+    if text is None:
+        return None
+    stored = json.loads(text)
+    segments = tuple(Segment(**segment) for segment in stored["segments"])
+    return Part(**{**stored, "segments": segments, "validator": Validator(**stored["validator"])})
+
+
+def decode_validator(text: str | None) -> Validator:
+    """The column `version`."""
+    return Validator(**json.loads(text or "{}"))
+
+
+def decode_previous(version: str | None, sha256: str | None, outputs: str | None) -> PreviousResult | None:
+    """What an earlier run stored, from the columns that say so; None where it stored nothing."""
+    if not outputs:
+        return None
+    made = tuple((output["path"], output["bytes"]) for output in json.loads(outputs))
+    return PreviousResult(validator=decode_validator(version), sha256=sha256, outputs=made)
+
+
+def flat(value: Output | Validator) -> dict[str, Any]:
+    """What `asdict` gives of a dataclass without containers, but without copying every field."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def add_seconds(before: str | None, more: str) -> str:
+    """Add the seconds of one fact to those of the facts before, as JSON texts; SQL calls it."""
+    if not before or before == "{}":
+        return more
+    if more == "{}":
+        return before
+    seconds, added = json.loads(before), json.loads(more)
+    if seconds.keys().isdisjoint(added):
+        return f"{before[:-1]}, {more[1:]}"
+    for phase, value in added.items():
+        seconds[phase] = round(seconds.get(phase, 0.0) + value, 6)
+    return json.dumps(seconds)
