@@ -106,7 +106,14 @@ class _ResponseStream(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         assert isinstance(self._response.stream, Iterable)
-        return iter(self._response.stream)
+        try:
+            yield from self._response.stream
+        except httpcore.RemoteProtocolError as error:
+            if "unexpectedly closed" in str(error):  # h11's words for an end within the size of a chunk
+                raise httpcore.RemoteProtocolError(
+                    "peer closed connection without sending complete message body"
+                ) from error
+            raise
 
     def close(self) -> None:
         self._response.close()

@@ -233,6 +233,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
         ([OK + b"Content-Length: 5\r\n\r\n", b"abc"], False, FailureKind.TRUNCATED),
         ([CHUNKED, b"3\r\nabc\r\n"], False, FailureKind.TRUNCATED),
         ([CHUNKED, b"3\r\nabc\r\n", b"0\r\n"], False, FailureKind.TRUNCATED),
+        ([CHUNKED, b"3\r\nabc\r\n", b"1"], False, FailureKind.TRUNCATED),
         ([OK[:-2]], False, FailureKind.PROTOCOL),
         ([CHUNKED, b"ZZ\r\nabc\r\n"], True, FailureKind.PROTOCOL),
         ([OK + b"Transfer-Encoding: gzip\r\n\r\n", b"abc"], True, FailureKind.PROTOCOL),
