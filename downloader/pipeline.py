@@ -29,24 +29,25 @@ from downloader.handoff import HandOff
 from downloader.journal import Journal, RetryFilter
 from downloader.local import LocalStage
 from downloader.model.failures import is_transient
-from downloader.model.items import Fetched, Request, Row, Transformed
+from downloader.model.items import Fetched, Transformed
 from downloader.naming.rules import NamingRules
+from downloader.naming.server_names import server_names
 from downloader.planner import Batches, Planner, UrlRows, check_same_results, plan_retry, plan_sources
 from downloader.report.advice import cautions
-from downloader.report.budget import common_cause, is_hopeless
+from downloader.report.budget import is_hopeless, why_given_up
 from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
 from downloader.scheduling.interface import HandOn
-from downloader.scheduling.scheduler import Scheduler
+from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
 from downloader.supervisor import Supervisor
-from downloader.telemetry.observer import Sample
+from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
 from downloader.telemetry.sampler import largest_rss_bytes
 from downloader.transform.stage import TransformStage
@@ -54,6 +55,7 @@ from downloader.workspace import Workspace
 from downloader.writer import Writer
 
 if TYPE_CHECKING:
+    from downloader.download.fetch_task import FetchTask
     from downloader.download.stage import DownloadStage
 
 _log = logging.getLogger("downloader")
@@ -118,6 +120,8 @@ class _Run:
         self._workspace = workspace
         self._seen = seen
         self._stop = stop
+        processes = settings.concurrency.processes
+        self._processes = (os.cpu_count() or 1) if processes == "auto" else processes
         self._gave_up = False
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)
@@ -136,15 +140,19 @@ class _Run:
             journal.record,
             self._telemetry.observers,
             results=Transformed if settings.makes_images else Fetched,
-            prepare=_server_names(journal, rules) if settings.output.trust_server_names else None,
+            prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
         screening = Screening(self._writer.sink, duplicates)
         self._transform = self._transform_stage(stack) if settings.makes_images else None  # no thread exists yet
         hand_on = self._transform.handoff.put if self._transform else None
         self._local = self._local_stage(screening, hand_on)
+        self._scheduler: Scheduler[FetchTask] = Scheduler(
+            per_host=settings.concurrency.per_host,
+            host_delay_s=settings.download.host_delay,
+            stopped=stop.draining.is_set,
+        )
         self._download = None if settings.is_local else self._download_stage(screening, hand_on)
-        stages = (self._local, self._download)
-        self._planner = Planner(plan(journal, rules), [stage.feed for stage in stages if stage], stop)
+        self._planner = Planner(plan(journal, rules), [self._local.feed, self._scheduler], stop)
         self._supervisor = Supervisor(stop, self._download.abort if self._download else lambda: None)
 
     # -- wiring ----------------------------------------------------------------------------------------------------
@@ -152,7 +160,7 @@ class _Run:
     def _transform_stage(self, stack: ExitStack) -> TransformStage:
         stage = TransformStage(
             self._settings.transform,
-            process_count(self._settings),
+            self._processes,
             str(self._workspace.staging),
             HandOff(self._settings.concurrency.queue_size, self._stop),
             self._writer.emit,
@@ -183,12 +191,7 @@ class _Run:
         return DownloadStage(
             self._settings,
             str(self._workspace.staging),
-            Scheduler(
-                per_host=self._settings.concurrency.per_host,
-                host_delay_s=self._settings.download.host_delay,
-                stopped=self._stop.draining.is_set,
-            ),
-            UrlRows(self._workspace.journal, self._writer.call),
+            self._scheduler,
             screening=screening,
             emit=self._writer.emit,
             hand_on=hand_on,
@@ -227,11 +230,18 @@ class _Run:
         local = self._supervisor.start("local", self._local.run)
         try:
             if self._download:
+                self._supervisor.start("read", self._read_plan)
                 self._download.run()
         finally:
             local.join()
             if self._transform:
                 self._transform.handoff.close()
+
+    def _read_plan(self) -> None:
+        from downloader.download.fetch_task import FetchTask  # noqa: PLC0415 - loaded with its stage
+
+        rows = UrlRows(self._workspace.journal, self._writer.call, lambda item: FetchTask(item=item))
+        read_plan(self._scheduler, rows.following, rows.of_host)
 
     def _tick(self) -> None:
         """Ten times a second: show where the run stands, and end one that has too many failures."""
@@ -260,55 +270,29 @@ class _Run:
         if not self._stop.draining.is_set() and (left := journal.unaccounted()):
             raise Unaccounted(
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
-                "the same command goes on with them"
+                "the same command continues with them"
             )
         download, transform = self._download, self._transform
-        summary = with_figures(
-            summary_of(journal.counts()),
-            self._telemetry,
-            threads=download.threads if download else self._local.threads,
-            processes=process_count(self._settings) if transform else 0,
-            queue_size=transform.handoff.size if transform else 0,
-            waited_s=transform.handoff.waited_s if transform else 0.0,
-        )
         summary = replace(
-            summary,
+            with_figures(
+                summary_of(journal.counts()),
+                self._telemetry,
+                threads=download.threads if download else self._local.threads,
+                processes=self._processes if transform else 0,
+                handoff=transform.handoff if transform else None,
+            ),
             writer_busy_s=self._writer.busy_s,
             pace=download.pace if download else None,
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
             rebuilds=transform.rebuilds if transform else 0,
             interrupted=self._stop.draining.is_set(),
-            gave_up=self._why_it_gave_up(),
+            gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure()) if self._gave_up else None,
             versions=versions(*([download.transport] if download else [])),
         )
         self._workspace.store_summary(summary)
         return summary
 
-    def _why_it_gave_up(self) -> str | None:
-        if not self._gave_up or (most := self._workspace.journal.common_failure()) is None:
-            return None
-        return f"more failures than --max-failures {self._settings.run.max_failures}: {common_cause(*most)}"
-
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
         return cautions(insecure=insecure, options_ignored=self._seen.options_ignored)
-
-
-def _server_names(journal: Journal, rules: NamingRules) -> Callable[[Fetched], Fetched]:
-    """Gives fetched items the names that their servers have for them, unless the list has one."""
-
-    def renamed(fetched: Fetched) -> Fetched:
-        item = fetched.item
-        if fetched.server_name is None or (item.request and item.request.name):
-            return fetched
-        row = Row(source=item.source, what=item.what, request=Request(name=fetched.server_name))
-        return replace(fetched, item=journal.rename(item, rules.names(row, 0, item.key)))
-
-    return renamed
-
-
-def process_count(settings: Settings) -> int:
-    """How many transform processes there are to be."""
-    processes = settings.concurrency.processes
-    return (os.cpu_count() or 1) if processes == "auto" else processes

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from downloader.config.load import each_section
 from downloader.config.settings import Settings
 from downloader.errors import ConfigError
 from downloader.journal import Journal, Namer, OverwritePolicy, RetryFilter
 from downloader.model.items import Item, Row
+from downloader.model.urls import host_of
+from downloader.scheduling.scheduler import Entry
 from downloader.stop import Stop
+
+Task = TypeVar("Task")
 
 _FIRST_BATCH_ROWS, _MAX_BATCH_ROWS = 1000, 4000
 """Rows entered into the journal at once: few at first, for a quick start; more later, since that costs less a row."""
@@ -67,24 +71,36 @@ class Planner:
                 reader.plan_complete()
 
 
-class UrlRows:
-    """The URLs of a plan, for the scheduler. `call` runs something in the thread that writes to the journal."""
+class UrlRows(Generic[Task]):
+    """The URLs of a plan, for the scheduler.
 
-    def __init__(self, journal: Journal, call: Callable[[Callable[[], None]], None]) -> None:
+    Args:
+        journal: holds the plan.
+        call: runs something in the thread that writes to the journal.
+        task_of: what is to be done with an item.
+    """
+
+    def __init__(
+        self, journal: Journal, call: Callable[[Callable[[], None]], None], task_of: Callable[[Item], Task]
+    ) -> None:
         self._journal = journal
         self._call = call
+        self._task_of = task_of
         self._is_indexed = False
 
-    def following(self, sequence: int, limit: int) -> Sequence[tuple[int, Item]]:
+    def following(self, sequence: int, limit: int) -> list[Entry[Task]]:
         """The next pending URLs after a sequence number."""
-        return self._journal.open_urls(sequence, limit)
+        return self._entries(self._journal.open_urls(sequence, limit))
 
-    def of_host(self, host: str, first: int, last: int, limit: int) -> Sequence[tuple[int, Item]]:
+    def of_host(self, host: str, first: int, last: int, limit: int) -> list[Entry[Task]]:
         """The next pending URLs of a host, between two sequence numbers, both included."""
         if not self._is_indexed:
             self._call(self._journal.index_hosts)
             self._is_indexed = True
-        return self._journal.open_urls_of_host(host, first, last, limit)
+        return self._entries(self._journal.open_urls_of_host(host, first, last, limit))
+
+    def _entries(self, rows: Sequence[tuple[int, Item]]) -> list[Entry[Task]]:
+        return [Entry(number, host_of(item.source), self._task_of(item)) for number, item in rows]
 
 
 def plan_sources(journal: Journal, rows: Iterator[Row], names: Namer, overwrite: OverwritePolicy) -> Batches:

@@ -15,7 +15,7 @@ from downloader.model.failures import SkipReason, Stage
 from downloader.model.items import Fact, Fetched, FileSpan, Item, Skipped
 from downloader.model.urls import masked
 from downloader.sinks.interface import Sink
-from downloader.telemetry.observer import Sample
+from downloader.telemetry.interface import Sample
 
 
 class Screening:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from downloader.model.items import Fact, Failed, Fetched, Outcome, Skipped, Stored, Transformed, Unchanged
 from downloader.sinks.interface import Sink
-from downloader.telemetry.observer import Observer
+from downloader.telemetry.interface import Observer
 
 _MAX_BATCH = 256
 _BATCH_S = 0.1

@@ -78,11 +78,11 @@ def test_the_index_of_hosts_is_made_by_the_thread_that_writes(tmp_path: Path) ->
             calls.append(work)
             work()
 
-        rows = UrlRows(journal, call)
-        assert [item.source for _, item in rows.following(0, 9)] == ["https://h/1", "https://g/2"]
+        rows = UrlRows(journal, call, lambda item: item.source)
+        assert [entry.task for entry in rows.following(0, 9)] == ["https://h/1", "https://g/2"]
         assert calls == []
         for _ in range(2):
-            assert [item.source for _, item in rows.of_host("g", 0, 9, 9)] == ["https://g/2"]
+            assert [entry.task for entry in rows.of_host("g", 0, 9, 9)] == ["https://g/2"]
         assert len(calls) == 1
 
 

@@ -23,7 +23,7 @@ from downloader.sinks.files import FilesSink
 from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
 from downloader.telemetry.counters import RunCounters
-from downloader.telemetry.observer import Observers
+from downloader.telemetry.interface import Observers
 from downloader.workspace import Workspace
 from downloader.writer import Writer
 

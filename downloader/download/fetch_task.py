@@ -115,7 +115,7 @@ class FetchTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reschedule:
-    """An item goes on with these tasks, after a delay."""
+    """An item is continued by these tasks, after a delay."""
 
     delay_s: float
     tasks: tuple[FetchTask, ...]

@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Protocol
 
 from downloader.config.settings import Settings
 from downloader.download.fetch_task import FetchTask, Reschedule
@@ -14,26 +13,14 @@ from downloader.errors import OutputError
 from downloader.http.errors import Interrupted
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
-from downloader.model.items import Failed, Fetched, Item, Skipped, Url
-from downloader.model.urls import host_of
-from downloader.scheduling.interface import Block, Emit, HandOn, Lease
+from downloader.model.items import Failed, Fetched, Skipped
+from downloader.scheduling.interface import Block, Emit, Feed, HandOn, Lease
 from downloader.scheduling.limiter import MAX_LIMIT, ConcurrencyLimiter, Totals
-from downloader.scheduling.scheduler import Entry, Scheduler, read_plan
 from downloader.screening import Screening
 from downloader.stop import Stop
 
 _LIMITER_INTERVAL_S = 0.25
 """Seconds between two looks at the throughput, with `--threads auto`."""
-
-
-class UrlRows(Protocol):
-    """The URLs of a plan, as pairs of sequence number and item, in order."""
-
-    def following(self, sequence: int, limit: int) -> Sequence[tuple[int, Item]]:
-        """The next pending URLs after a sequence number."""
-
-    def of_host(self, host: str, first: int, last: int, limit: int) -> Sequence[tuple[int, Item]]:
-        """The next pending URLs of a host, between two sequence numbers, both included."""
 
 
 class DownloadStage:
@@ -42,8 +29,7 @@ class DownloadStage:
     Args:
         settings: of the run.
         staging: folder for downloaded bodies.
-        scheduler: hands out the items.
-        rows: the plan, for the scheduler.
+        feed: hands out the items.
         screening: decides what is wanted.
         emit: takes every fact, before `hand_on` passes the file to the next stage.
         hand_on: the next stage; None where there is none.
@@ -55,8 +41,7 @@ class DownloadStage:
         self,
         settings: Settings,
         staging: str,
-        scheduler: Scheduler[FetchTask],
-        rows: UrlRows,
+        feed: Feed[FetchTask],
         *,
         screening: Screening,
         emit: Emit,
@@ -66,8 +51,7 @@ class DownloadStage:
     ) -> None:
         self._settings = settings
         self._staging = staging
-        self.feed = scheduler
-        self._rows = rows
+        self._feed = feed
         self._screening = screening
         self._emit = emit
         self._hand_on = hand_on
@@ -101,10 +85,10 @@ class DownloadStage:
     def run(self) -> None:
         """Work until there is nothing left or the run stops; raises what ended a thread."""
         threads = MAX_LIMIT if self._limiter else self.threads
-        with ThreadPoolExecutor(threads + 1, thread_name_prefix="download") as pool:
+        with ThreadPoolExecutor(threads, thread_name_prefix="download") as pool:
             if self._limiter:
-                self.feed.limit(self._limiter.limit)
-            loops = [pool.submit(self._read_plan), *(pool.submit(self._loop) for _ in range(threads))]
+                self._feed.limit(self._limiter.limit)
+            loops = [pool.submit(self._loop) for _ in range(threads)]
             while self._limiter and wait(loops, _LIMITER_INTERVAL_S).not_done:
                 self._adjust(self._limiter)
             for loop in loops:
@@ -112,32 +96,21 @@ class DownloadStage:
 
     def _adjust(self, limiter: ConcurrencyLimiter) -> None:
         before = limiter.limit
-        totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self.feed.held_back)
+        totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self._feed.held_back)
         if limiter.look(time.monotonic(), totals) != before:
-            self.feed.limit(limiter.limit)
+            self._feed.limit(limiter.limit)
 
     def abort(self) -> None:
         """Wake every thread that waits for a server."""
         self._session.abort()
 
-    def _read_plan(self) -> None:
-        try:
-            read_plan(
-                self.feed,
-                lambda after, limit: _entries(self._rows.following(after, limit)),
-                lambda host, first, last, limit: _entries(self._rows.of_host(host, first, last, limit)),
-            )
-        except BaseException:
-            self._stop.abort()
-            raise
-
     def _loop(self) -> None:
-        lease = self.feed.take()  # before making a fetcher, which some threads will not need
+        lease = self._feed.take()  # before making a fetcher, which some threads will not need
         fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._emit)
         try:
             while lease is not None:
                 self._process(fetcher, lease)
-                lease = self.feed.take()
+                lease = self._feed.take()
         except Interrupted:
             return
         except OSError as problem:
@@ -154,9 +127,9 @@ class DownloadStage:
     def _process(self, fetcher: Fetcher, lease: Lease[FetchTask]) -> None:
         result = self._fetch(fetcher, lease)
         if isinstance(result, Reschedule):
-            self.feed.reschedule(lease, result.tasks, result.delay_s)
+            self._feed.reschedule(lease, result.tasks, result.delay_s)
             return
-        self.feed.done(lease)
+        self._feed.done(lease)
         if result is None:
             return
         self._emit(result)
@@ -170,16 +143,16 @@ class DownloadStage:
             if isinstance(wanted, Skipped):
                 return wanted
             task.item = wanted
-        if block := self.feed.blocked(lease.host):
+        if block := self._feed.blocked(lease.host):
             return _blocked(task, block) if task.claim_report() else None
         result = _attempt(fetcher, task)
         if self._limiter:
             self._throughput.count(result)
         if (pause := task.retry_after) is not None:
             if pause.blocked:
-                self.feed.block(lease.host, Block(pause.seconds, pause.http_status))
+                self._feed.block(lease.host, Block(pause.seconds, pause.http_status))
             else:
-                self.feed.pause(lease.host, pause.seconds)
+                self._feed.pause(lease.host, pause.seconds)
         return self._screening.after_fetch(result) if isinstance(result, Fetched) else result
 
 
@@ -208,15 +181,6 @@ class _Throughput:
             return Totals(
                 items=self._items, bytes=self._bytes, errors=self._errors, waited_s=waited_s, held_back=held_back
             )
-
-
-def _entries(rows: Sequence[tuple[int, Item]]) -> list[Entry[FetchTask]]:
-    """Rows of the plan, as the scheduler takes them."""
-    made = []
-    for sequence, item in rows:
-        assert isinstance(item.what, Url)
-        made.append(Entry(sequence, host_of(item.what.url), FetchTask(item=item)))
-    return made
 
 
 def _attempt(fetcher: Fetcher, task: FetchTask) -> AttemptResult:

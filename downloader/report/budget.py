@@ -18,6 +18,11 @@ def is_hopeless(budget: Budget | None, failed: int, done: int) -> bool:
     return not allows(budget, failed, done)
 
 
+def why_given_up(limit: Budget | None, failure: tuple[int, str, int, str, int] | None) -> str | None:
+    """Why a run ended early, for a person; `failure` is what `common_cause` takes."""
+    return f"more failures than --max-failures {limit}: {common_cause(*failure)}" if failure else None
+
+
 def common_cause(failed: int, kind: str, of_kind: int, host: str, of_host: int) -> str:
     """What most failures have in common, for a person: their kind, and the host ("" for files)."""
     text = f"{of_kind} of {failed} are {kind}"

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import replace
 
+from downloader.handoff import HandOff
 from downloader.report.summary import QueueFigures, StageFigures, Summary
 from downloader.telemetry.meters import StageMeter
 from downloader.telemetry.run import RunTelemetry
@@ -11,7 +12,7 @@ from downloader.telemetry.sampler import peak_rss_bytes
 
 
 def with_figures(
-    counted: Summary, telemetry: RunTelemetry, *, threads: int, processes: int, queue_size: int, waited_s: float
+    counted: Summary, telemetry: RunTelemetry, *, threads: int, processes: int, handoff: HandOff | None
 ) -> Summary:
     """The counts of an output together with the figures of the run that ended just now.
 
@@ -20,8 +21,7 @@ def with_figures(
         telemetry: of this run.
         threads: download threads; 0 without a download stage.
         processes: transform processes; 0 without a transform stage.
-        queue_size: messages that the hand-off queue holds at most.
-        waited_s: seconds that threads waited for room in it.
+        handoff: the hand-off to the transform stage; None without one.
     """
     duration_s = time.monotonic() - telemetry.started_s
     counters, queue = telemetry.counters, telemetry.queue
@@ -31,12 +31,14 @@ def with_figures(
         new=counters.done,
         new_succeeded=counters.succeeded,
         unchanged=counters.unchanged,
-        download=_stage(telemetry.stages.download, threads, duration_s, waited_s) if threads else None,
+        download=_stage(telemetry.stages.download, threads, duration_s, handoff.waited_s if handoff else 0.0)
+        if threads
+        else None,
         transform=_stage(telemetry.stages.transform, processes, duration_s) if processes else None,
         queue=QueueFigures(
-            size=queue_size, samples=queue.samples, depths=queue.depths, full=queue.full, empty=queue.empty
+            size=handoff.size, samples=queue.samples, depths=queue.depths, full=queue.full, empty=queue.empty
         )
-        if processes
+        if handoff
         else None,
         is_processor_idle=processes < (os.cpu_count() or 1),
         peak_rss_parent_bytes=peak_rss_bytes(),

@@ -33,6 +33,9 @@ class Block:
 class Feed(Protocol[Task]):
     """Hands out tasks, by host. Threads may share it."""
 
+    held_back: int
+    """How often a thread had to wait because of `limit` alone."""
+
     def take(self) -> Lease[Task] | None:
         """The next task, after waiting for it if need be; None when there is none left or the run ends."""
 

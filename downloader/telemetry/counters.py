@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from downloader.model.failures import Stage
 from downloader.model.items import Fact, Failed, Fetched, Skipped, Stored, Transformed, Unchanged, Url
-from downloader.telemetry.observer import Sample
+from downloader.telemetry.interface import Sample
 
 _BEFORE_TRANSFORM = frozenset({Stage.SOURCE, Stage.DOWNLOAD})
 

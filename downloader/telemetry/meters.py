@@ -8,7 +8,7 @@ from typing import Self
 
 from downloader.model.items import Fact, Failed, Fetched, Skipped, Transformed, Unchanged
 from downloader.model.spans import Phase, Spans, total_s
-from downloader.telemetry.observer import Sample
+from downloader.telemetry.interface import Sample
 
 DOWNLOAD_PHASES = frozenset({Phase.DNS, Phase.CONNECT, Phase.TLS, Phase.FIRST_BYTE, Phase.BODY})
 TRANSFORM_PHASES = frozenset({Phase.DECODE, Phase.RESIZE, Phase.ENCODE})

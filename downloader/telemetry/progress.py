@@ -12,7 +12,7 @@ from tqdm import tqdm  # noqa: TID251 - its home
 
 from downloader.model.items import Fact
 from downloader.telemetry.counters import RunCounters
-from downloader.telemetry.observer import Sample
+from downloader.telemetry.interface import Sample
 
 _PLAIN_EVERY_S = 5.0
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable
 
 from downloader.telemetry.counters import RunCounters
+from downloader.telemetry.interface import Observer, Observers, Sample
 from downloader.telemetry.meters import QueueMeter, StageMeters
-from downloader.telemetry.observer import Observer, Observers, Sample
 from downloader.telemetry.progress import Progress, Style, view
 
 

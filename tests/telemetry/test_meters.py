@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import Failed, Fetched, Transformed
 from downloader.model.spans import Phase, Span
+from downloader.telemetry.interface import Sample
 from downloader.telemetry.meters import Histogram, QueueMeter, StageMeters
-from downloader.telemetry.observer import Sample
 
 BOUND = 2 ** (1 / 16) - 1
 seconds = st.floats(1e-5, 10_000)

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from downloader.telemetry.counters import RunCounters
-from downloader.telemetry.observer import Sample
+from downloader.telemetry.interface import Sample
 from downloader.telemetry.progress import Progress, Silence, Snapshot, Style, view
 
 NOW = Snapshot(
