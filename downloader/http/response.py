@@ -28,6 +28,9 @@ class Response:
         self._fields: dict[bytes, list[bytes]] = {}
         for name, value in raw_headers:
             self._fields.setdefault(name.lower(), []).append(value)
+        coding = (self.field(b"content-encoding") or b"").strip().lower().decode("latin-1")
+        self.coding = "" if coding == "identity" else coding
+        """The content coding; empty for none."""
 
     def field(self, name: bytes) -> bytes | None:
         """The value of a field (name in lower case), several values as one list (RFC 9110, 5.3); None if not sent."""
@@ -41,22 +44,16 @@ class Response:
         return None if raw is None else decoded_field(raw)
 
     @cached_property
-    def coding(self) -> str:
-        """The content coding; empty for none."""
-        text = (self.field(b"content-encoding") or b"").strip().lower().decode("latin-1")
-        return "" if text == "identity" else text
-
-    @cached_property
     def validator(self) -> Validator:
         """The version of the resource that the response is about."""
         return headers.validator(self.field(b"etag"), self.field(b"last-modified"), self.field(b"date"))
 
-    @cached_property
+    @property
     def media_type(self) -> str | None:
         """What the server says it is."""
         return headers.media_type(self.field(b"content-type"))
 
-    @cached_property
+    @property
     def content_range(self) -> headers.ContentRange | headers.UnsatisfiedRange | None:
         """The range that the body is, or why there is none."""
         return headers.content_range(self.field(b"content-range"))
