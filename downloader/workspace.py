@@ -57,7 +57,7 @@ class Workspace:
         """
         state = root / STATE_FOLDER
         try:
-            is_foreign = root.is_dir() and any(entry.name != STATE_FOLDER for entry in os.scandir(root))
+            is_foreign = _holds_files(root)
             state.mkdir(mode=0o700, parents=True, exist_ok=True)  # the journal holds URLs with their passwords
             (state / "staging").mkdir(exist_ok=True)
             lock = _lock(root)
@@ -135,9 +135,10 @@ class Workspace:
             else:
                 lost.append(Requeued(item=fetched.item))
         self.journal.record(lost)
-        for entry in os.scandir(self.staging):
-            if entry.name not in kept:
-                Path(entry.path).unlink()  # ours: the lock says that no other run is alive
+        with os.scandir(self.staging) as entries:
+            for entry in entries:
+                if entry.name not in kept:
+                    Path(entry.path).unlink()  # ours: the lock says that no other run is alive
         return [fetched for fetched in intact if fetched.staged]
 
 
@@ -201,6 +202,14 @@ def _lock(root: Path) -> FileLock:
     except Timeout:
         raise OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o") from None
     return lock
+
+
+def _holds_files(root: Path) -> bool:
+    """Whether there is anything in the output besides the state of earlier runs."""
+    if not root.is_dir():
+        return False
+    with os.scandir(root) as entries:  # closed at the first that is found: it may be a large folder
+        return any(entry.name != STATE_FOLDER for entry in entries)
 
 
 def _is_intact(fetched: Fetched) -> bool:

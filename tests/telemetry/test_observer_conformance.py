@@ -1,0 +1,58 @@
+"""Every observer takes whatever a run tells it, in any order, and ends cleanly."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from facts import KINDS, a_fact, an_item
+
+from downloader.model.items import Item
+from downloader.screening import Duplicates
+from downloader.telemetry.counters import RunCounters
+from downloader.telemetry.interface import Observer, Observers, Sample
+from downloader.telemetry.meters import QueueMeter, StageMeters
+from downloader.telemetry.progress import Progress, Style, view
+
+
+def progress(style: Style) -> Observer:
+    return Progress(view(style, io.StringIO()), RunCounters(), started_s=0.0)
+
+
+def unowned(_item: Item, _sha256: str) -> None:
+    return None
+
+
+OBSERVERS: dict[str, Callable[[], Observer]] = {
+    "counters": RunCounters,
+    "stage meters": StageMeters,
+    "queue meter": QueueMeter,
+    "bars": lambda: progress("bar"),
+    "plain lines": lambda: progress("plain"),
+    "JSON lines": lambda: progress("json"),
+    "nothing": lambda: progress("none"),
+    "duplicates": lambda: Duplicates(unowned),
+    "several": lambda: Observers([RunCounters(), StageMeters()]),
+}
+SAMPLE = Sample(at_s=1.0, listed=9, planned=False, finished_before=2, queue_depth=1, queue_size=8)
+
+
+@pytest.fixture(params=OBSERVERS)
+def observer(request: pytest.FixtureRequest) -> Observer:
+    return OBSERVERS[request.param]()
+
+
+def test_every_kind_of_fact_is_taken(observer: Observer) -> None:
+    """Each alone, all in one batch, and an empty batch, among samples."""
+    facts = [a_fact(kind, an_item(number)) for number, kind in enumerate(KINDS, 1)]
+    for fact in facts:
+        observer.facts([fact])
+        observer.sample(SAMPLE)
+    observer.facts(facts)
+    observer.facts([])
+    observer.sample(SAMPLE)
+    observer.close()
+
+
+def test_a_run_that_ends_before_it_began(observer: Observer) -> None:
+    """Closed without a fact or a sample, as when a run fails at its start."""
+    observer.close()
