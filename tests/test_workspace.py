@@ -54,7 +54,8 @@ def test_settings_and_summary_are_remembered(tmp_path: Path) -> None:
         assert workspace.settings is None
         workspace.store_settings(settings)
         workspace.store_summary(Summary(total=3, duration_s=2.0, new=3))
-        assert workspace.settings == settings
+    with Workspace.open(tmp_path / "out") as again:
+        assert again.settings == settings
     assert stored_settings(tmp_path / "out").sources == settings.sources
     with open_output(tmp_path / "out") as view:
         summary = view.summary()

@@ -350,7 +350,6 @@ def stepping(unlink: Callable[[str], None], crash: CrashAt) -> Callable[[str], N
     return clear
 
 
-@pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")  # of Workspace.create
 @pytest.mark.parametrize("results", [Transformed, Fetched])
 def test_a_crash_between_any_two_steps(
     tmp_path: Path, results: type[Transformed] | type[Fetched], monkeypatch: pytest.MonkeyPatch

@@ -79,14 +79,14 @@ def test_every_row_is_handed_out_once(hosts: list[str], per_host: int, delay_s: 
         assert of_host == sorted(of_host)
 
 
-def test_ten_thousand_rows_of_one_host_do_not_hide_the_hosts_behind_them() -> None:
+def test_many_rows_of_one_host_do_not_hide_the_hosts_behind_them() -> None:
     """Rows of the large host are passed over and read later; the others begin at once."""
-    plan, clock = Plan(["big"] * 10_000 + [f"h{number}" for number in range(20)]), Clock()
+    plan, clock = Plan(["big"] * 2_000 + [f"h{number}" for number in range(20)]), Clock()
     scheduler: Scheduler[int] = Scheduler(per_host=2, clock=clock, window_rows=64)
     scheduler.plan_complete()
     order = drained(scheduler, plan, clock)
-    assert sorted(order) == list(range(1, 10_021))
-    assert max(order.index(number) for number in range(10_001, 10_021)) < 200
+    assert sorted(order) == list(range(1, 2_021))
+    assert max(order.index(number) for number in range(2_001, 2_021)) < 200
 
 
 def test_a_plan_that_grows_is_read_on() -> None:

@@ -11,15 +11,13 @@ from support import Command, Site, picture, send
 QUIET = ("--progress", "none")
 
 
-@pytest.mark.parametrize(
-    ("allowed", "code"), [("0", 1), ("1", 1), ("2", 0), ("19%", 1), ("20%", 0), ("20.5 %", 0), ("100%", 0)]
-)
-def test_so_many_failures_are_allowed(cli: Command, site: Site, allowed: str, code: int) -> None:
+def test_so_many_failures_are_allowed(cli: Command, site: Site) -> None:
     """Two failures of ten: exit 0 where number or share allow them; the summary still tells of them."""
     site.pages = {f"/{number}.jpg": picture(seed=number) for number in range(8)}
     sources = [*(f"{site.url}{path}" for path in site.pages), f"{site.url}/gone", f"{site.url}/lost"]
-    done = cli("fetch", *sources, "-o", "out", "--allow-failures", allowed, *QUIET, "--json")
-    assert (done.code, done.json["failed"]) == (code, 2)
+    for allowed, code in (("1", 1), ("2", 0), ("19%", 1), ("20%", 0)):
+        done = cli("fetch", *sources, "-o", "out", "--allow-failures", allowed, *QUIET, "--json")
+        assert (done.code, done.json["failed"]) == (code, 2)
     (cli.folder / "own.toml").write_text("[run]\nallow_failures = 2\n")
     assert cli("fetch", *sources, "-o", "out", "--config", "own.toml", *QUIET).code == 0
     assert cli("retry", "out", "--all", "--allow-failures", "1", *QUIET).code == 1
