@@ -72,7 +72,7 @@ class Client:
         """The response's head; a request that failed on a reused connection is sent again, on a new one."""
         try:
             return self._send_once(request)
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+        except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
             # A kept connection that the server has closed in the meantime costs nothing but another request.
             if self._context.has_connected or self._context.bytes_read:
                 raise
