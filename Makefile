@@ -68,7 +68,7 @@ constraints:  ## renew constraints.txt with the newest versions that pyproject.t
 test-transports: $(INSTALLED)  ## slow: everything that downloads, over each HTTP implementation
 	for transport in httpcore httptools; do \
 		DOWNLOADER_DOWNLOAD__TRANSPORT=$$transport $(BIN)/python $(PYTEST) \
-			tests/download tests/test_net.py tests/whole || exit 1; \
+			tests/download tests/http tests/whole || exit 1; \
 	done
 
 crash: $(INSTALLED)  ## slow: kill real processes many times
