@@ -103,7 +103,7 @@ class DownloadOptions(Section):
     )
     deny_private: bool = option(False, "refuse hosts on private networks, and this machine")
     transport: Literal["auto", "httpcore", "httptools"] = option(
-        "auto", "package that speaks HTTP; auto is httptools (extra fast) where it is installed, else httpcore"
+        "auto", "package that speaks HTTP; auto is httptools, which takes less CPU than httpcore"
     )
     opt_out: Literal["respect", "ignore"] = option("respect", "X-Robots-Tag noai, noimageai, noindex, noimageindex")
 
