@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from downloader.journal import Journal, OverwritePolicy
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
 from downloader.model.items import (
     Fact,
@@ -47,6 +48,24 @@ def names(row: Row, _index: int, key: str) -> Iterator[tuple[str, OutputName]]:
     """Names by the last part of the URL, with the usual alternatives."""
     name = OutputName(stem=row.source.rpartition("/")[2], extension=None)
     return ((fold(option.stem), option) for option in alternatives(name, key))
+
+
+def item_of(task: Item | Fetched) -> Item:
+    return task.item if isinstance(task, Fetched) else task
+
+
+def open_items(journal: Journal) -> list[Item]:
+    """The items of the plan that wait to be worked on, in order."""
+    tasks = [*journal.open_urls(0, 10_000), *journal.open_local(0, 10_000)]
+    return [item_of(task) for _, task in sorted(tasks, key=lambda task: task[0])]
+
+
+def plan(journal: Journal, *sources: str | Row, overwrite: OverwritePolicy = "never") -> list[Item]:
+    """Plan these URLs, or rows, as one run; the items that wait to be worked on."""
+    journal.begin_plan()
+    rows = [url_row(source) if isinstance(source, str) else source for source in sources]
+    journal.plan_rows(rows, 0, names, overwrite=overwrite)
+    return open_items(journal)
 
 
 def an_item(item_id: int = 1) -> Item:

@@ -1,6 +1,7 @@
 """Values as the columns of the journal store them, and back. Pure."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from downloader.model.items import (
@@ -20,6 +21,8 @@ from downloader.model.items import (
 
 def encode_text(text: str) -> str | bytes:
     """SQLite text is UTF-8: a file name that is not goes in as the bytes it is."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -93,15 +96,23 @@ def flat(value: Output | Validator) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def add_seconds(before: str | None, more: str) -> str:
-    """Add the seconds of one fact to those of the facts before, as JSON texts; SQL calls it."""
+def encode_seconds(seconds: Mapping[str, float]) -> str:
+    """The column `timings`: a JSON object, put together by hand since that takes a third of the time."""
+    return "{" + ", ".join([f'"{phase}": {value:.6f}' for phase, value in seconds.items()]) + "}"
+
+
+def add_seconds(before: str | None, more: Mapping[str, float]) -> str:
+    """The column `timings` with more seconds; those of a phase that it has already are added up."""
     if not before or before == "{}":
-        return more
-    if more == "{}":
+        return encode_seconds(more)
+    if not more:
         return before
-    seconds, added = json.loads(before), json.loads(more)
-    if seconds.keys().isdisjoint(added):
-        return f"{before[:-1]}, {more[1:]}"
-    for phase, value in added.items():
-        seconds[phase] = round(seconds.get(phase, 0.0) + value, 6)
-    return json.dumps(seconds)
+    if not any(f'"{phase}"' in before for phase in more):  # as nearly always: nothing to parse
+        return f"{before[:-1]}, {encode_seconds(more)[1:]}"
+    seconds = json.loads(before)
+    return encode_seconds(seconds | {phase: seconds.get(phase, 0.0) + value for phase, value in more.items()})
+
+
+def replace_seconds(before: str | None, later: Mapping[str, float]) -> str:
+    """The column `timings` with the seconds of some phases anew."""
+    return encode_seconds({**json.loads(before or "{}"), **later})

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from downloader.errors import JournalError
 from downloader.journal import schema
-from downloader.journal.columns import add_seconds
 
 
 class Database:
@@ -102,7 +101,6 @@ class Database:
 def _connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     connection.row_factory = sqlite3.Row
-    connection.create_function("add_seconds", 2, add_seconds, deterministic=True)
     return connection
 
 

@@ -3,10 +3,10 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from downloader.journal import bodies
-from downloader.journal.columns import encode_text, flat
+from downloader.journal.columns import add_seconds, encode_seconds, encode_text, flat, replace_seconds
 from downloader.model.items import (
     Fact,
     Failed,
@@ -20,7 +20,7 @@ from downloader.model.items import (
     Unchanged,
     Validator,
 )
-from downloader.model.spans import Spans, seconds_by_phase
+from downloader.model.spans import seconds_by_phase
 from downloader.model.states import State, advance
 
 _FETCHED = """
@@ -31,26 +31,25 @@ UPDATE items SET state = :state, path = :path, staged = :staged, bytes = :bytes,
 _PARTIAL = "UPDATE items SET state = :state, part = :part WHERE id = :id"
 _TRANSFORMED = """
 UPDATE items SET state = :state, width = :width, height = :height, sha256 = :sha256, warnings = :warnings,
-    timings = add_seconds(timings, :timings) WHERE id = :id
+    timings = :timings WHERE id = :id
 """
 _STORED = """
 UPDATE items SET state = :state, outputs = :outputs, bytes_written = :bytes_written, path = NULL, staged = NULL,
-    timings = add_seconds(timings, :timings) WHERE id = :id
+    timings = :timings WHERE id = :id
 """
 _FAILED = """
 UPDATE items SET state = :state, stage = :stage, kind = :kind, message = :message,
     http_status = coalesce(:http_status, http_status), attempts = max(:attempts, attempts),
     final_url = coalesce(:final_url, final_url), path = NULL, staged = NULL,
-    timings = add_seconds(timings, :timings) WHERE id = :id
+    timings = :timings WHERE id = :id
 """
 _SKIPPED = """
 UPDATE items SET state = :state, stage = :stage, kind = :kind, message = :message, path = NULL, staged = NULL,
-    timings = add_seconds(timings, :timings) WHERE id = :id
+    timings = :timings WHERE id = :id
 """
-# What an earlier run reported of the item stays, apart from the phases of this look at the source.
 _UNCHANGED = """
 UPDATE items SET state = :state, attempts = :attempts, http_status = coalesce(:http_status, http_status),
-    timings = json_patch(coalesce(timings, '{}'), :timings) WHERE id = :id
+    timings = :timings WHERE id = :id
 """
 # Outputs of earlier runs stay known until something else is stored: those files are still there, and still ours.
 _REQUEUED = """
@@ -59,6 +58,8 @@ UPDATE items SET state = :state, stage = NULL, kind = NULL, message = NULL, http
     height = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = :id
 """
 _RECHECK_REQUESTED = "UPDATE items SET state = :state, attempts = 0 WHERE id = :id"
+
+_NO_VALIDATOR = Validator()
 
 Values = dict[str, object]
 
@@ -74,13 +75,16 @@ def record(connection: sqlite3.Connection, facts: Sequence[Fact], *, track_bodie
     Raises:
         IllegalTransition: a fact does not fit the state of its item.
     """
-    states = _states(connection, {fact.item.id for fact in facts})
+    standings = _standings(connection, {fact.item.id for fact in facts})
     for fact in facts:
         item_id = fact.item.id
-        state = states[item_id] = advance(states[item_id], type(fact))
+        standing = standings[item_id]
+        standing.state = advance(standing.state, type(fact))
+        standing.timings = _timings(fact, standing.timings)
         sql, values = _statement(fact)
         # As plain text: sqlite3 looks for an adapter for every value of a class of its own, which takes 1 us a value.
-        values["state"] = state.value
+        values["state"] = standing.state.value
+        values["timings"] = standing.timings
         values["id"] = item_id
         connection.execute(sql, values)
         if track_bodies and isinstance(fact, Fetched) and fact.sha256 is not None:
@@ -99,14 +103,38 @@ def recheck(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     connection.executemany(_RECHECK_REQUESTED, [{"state": after, "id": item_id} for item_id in ids])
 
 
-def _states(connection: sqlite3.Connection, ids: set[int]) -> dict[int, State]:
+@dataclass(slots=True)
+class _Standing:
+    """Where an item stands between two facts of a batch. `timings` is the text of that column."""
+
+    state: State
+    timings: str | None
+
+
+def _standings(connection: sqlite3.Connection, ids: set[int]) -> dict[int, _Standing]:
     marks = ",".join("?" * len(ids))
-    rows = connection.execute(f"SELECT id, state FROM items WHERE id IN ({marks})", tuple(ids))  # noqa: S608 - marks
-    return {row["id"]: State(row["state"]) for row in rows}
+    sql = f"SELECT id, state, timings FROM items WHERE id IN ({marks})"  # noqa: S608 - marks only
+    rows = connection.execute(sql, tuple(ids))
+    return {row["id"]: _Standing(State(row["state"]), row["timings"]) for row in rows}
+
+
+def _timings(fact: Fact, before: str | None) -> str | None:
+    """The seconds spent in each phase of an item, after a fact."""
+    match fact:
+        case Fetched():
+            return encode_seconds(seconds_by_phase(fact.spans))
+        case Requeued():
+            return None
+        case Partial() | RecheckRequested():
+            return before
+        case Unchanged():  # what an earlier run reported stays, apart from the phases of this look at the source
+            return replace_seconds(before, seconds_by_phase(fact.spans))
+        case _:
+            return add_seconds(before, seconds_by_phase(fact.spans))
 
 
 def _statement(fact: Fact) -> tuple[str, Values]:
-    """The statement for a fact, and its parameters apart from `id` and `state`."""
+    """The statement for a fact, and its parameters apart from those that all have: `id`, `state` and `timings`."""
     match fact:
         case Fetched():
             return _FETCHED, _fetched(fact)
@@ -138,8 +166,7 @@ def _fetched(fact: Fetched) -> Values:
         "final_url": fact.final_url,
         "http_status": fact.http_status,
         "attempts": fact.attempts,
-        "version": json.dumps(flat(fact.validator)) if fact.validator != Validator() else None,
-        "timings": _timings(fact.spans),
+        "version": json.dumps(flat(fact.validator)) if fact.validator != _NO_VALIDATOR else None,
     }
 
 
@@ -149,7 +176,6 @@ def _transformed(fact: Transformed) -> Values:
         "height": fact.height,
         "sha256": fact.sha256,
         "warnings": json.dumps(fact.warnings) if fact.warnings else None,
-        "timings": _timings(fact.spans),
     }
 
 
@@ -157,7 +183,6 @@ def _stored(fact: Stored) -> Values:
     return {
         "outputs": json.dumps([flat(output) for output in fact.outputs]),
         "bytes_written": sum(output.bytes for output in fact.outputs),
-        "timings": _timings(fact.spans),
     }
 
 
@@ -169,7 +194,6 @@ def _failed(fact: Failed) -> Values:
         "http_status": fact.http_status,
         "attempts": fact.attempts,
         "final_url": fact.final_url,
-        "timings": _timings(fact.spans),
     }
 
 
@@ -178,13 +202,8 @@ def _skipped(fact: Skipped) -> Values:
         "stage": fact.stage.value,
         "kind": fact.reason.value,
         "message": fact.message,
-        "timings": _timings(fact.spans),
     }
 
 
 def _unchanged(fact: Unchanged) -> Values:
-    return {"attempts": fact.attempts, "http_status": fact.http_status, "timings": _timings(fact.spans)}
-
-
-def _timings(spans: Spans) -> str:
-    return json.dumps({phase: round(seconds, 6) for phase, seconds in seconds_by_phase(spans).items()})
+    return {"attempts": fact.attempts, "http_status": fact.http_status}

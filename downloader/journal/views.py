@@ -52,9 +52,12 @@ SELECT state, kind, count(*) AS items, total(CASE what WHEN 'url' THEN bytes END
     total(bytes_written) AS bytes_written
 FROM items GROUP BY state, kind
 """
-_FAILURES = """
-SELECT kind, host, count(*) AS items FROM items WHERE state = 'failed' AND sequence >= :first GROUP BY kind, host
-"""
+_FAILED = "FROM items WHERE state = 'failed' AND sequence >= :first"
+_FAILURES = f"SELECT count(*) AS items {_FAILED}"
+_MOST_FREQUENT_KIND = f"SELECT kind, count(*) AS items {_FAILED} GROUP BY kind ORDER BY items DESC LIMIT 1"
+_MOST_FREQUENT_HOST = (
+    f"SELECT host, count(*) AS items {_FAILED} AND kind = :kind GROUP BY host ORDER BY items DESC LIMIT 1"
+)
 _WRITTEN = "SELECT id, outputs FROM items WHERE state = 'succeeded' AND id > :after ORDER BY id LIMIT :limit"
 _PARTS = """
 SELECT json_extract(part, '$.name') AS name FROM items WHERE part IS NOT NULL AND state IN ('pending', 'failed')
@@ -115,6 +118,7 @@ def open_urls_of_host(
     database: Database, plan: Plan, host: str, first: int, last: int, limit: int
 ) -> list[tuple[int, Item]]:
     """The same of one host, between two sequence numbers of this run, both included."""
+    first = max(first, plan.first_sequence)
     rows = database.query(_OPEN_URLS_OF_HOST, host=encode_text(host), first=first, last=last, limit=limit)
     return [(row["sequence"], _item(row, plan)) for row in rows]
 
@@ -160,7 +164,7 @@ def _fetched_item(row: sqlite3.Row, plan: Plan) -> Fetched:
         path=decode_text(row["path"]),
         bytes=row["bytes"],
         staged=bool(row["staged"]),
-        offset=item.what.offset if isinstance(item.what, FileSpan) else 0,
+        offset=item.what.offset if isinstance(item.what, FileSpan) and not row["staged"] else 0,
         sha256=row["sha256"],
         media_type=row["media_type"],
         final_url=row["final_url"],
@@ -196,15 +200,13 @@ def unaccounted(database: Database, plan: Plan) -> int:
 
 def common_failure(database: Database, plan: Plan) -> CommonFailure | None:
     """What the failures of this plan have in common; None without failures."""
-    rows = database.query(_FAILURES, first=plan.first_sequence)
-    if not rows:
+    first = plan.first_sequence
+    failed = database.query(_FAILURES, first=first)[0]["items"]
+    if not failed:
         return None
-    of_kind: dict[str, int] = {}
-    for row in rows:
-        of_kind[row["kind"]] = of_kind.get(row["kind"], 0) + row["items"]
-    kind = max(of_kind, key=lambda name: of_kind[name])
-    most = max((row for row in rows if row["kind"] == kind), key=lambda row: int(row["items"]))
-    return CommonFailure(sum(of_kind.values()), kind, of_kind[kind], most["host"], most["items"])
+    (kind,) = database.query(_MOST_FREQUENT_KIND, first=first)
+    (host,) = database.query(_MOST_FREQUENT_HOST, first=first, kind=kind["kind"])
+    return CommonFailure(failed, kind["kind"], kind["items"], host["host"], host["items"])
 
 
 def written(database: Database, after_id: int, limit: int) -> list[Written]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from facts import KINDS, a_fact, names, url_row
+from facts import KINDS, a_fact, item_of, names, open_items, plan, url_row
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -43,23 +43,6 @@ PATHS: dict[State, tuple[type[Fact], ...]] = {
     State.SKIPPED: (Skipped,),
 }
 SOURCES = [f"https://{host}/{name}" for host in ("a.example", "b.example") for name in ("x", "X", "straße", "STRASSE")]
-
-
-def item_of(task: Item | Fetched) -> Item:
-    return task.item if isinstance(task, Fetched) else task
-
-
-def live_in(journal: Journal) -> list[Item]:
-    """The items of the plan that wait to be worked on, in order."""
-    tasks = [*journal.open_urls(0, 10_000), *journal.open_local(0, 10_000)]
-    return [item_of(task) for _, task in sorted(tasks, key=lambda task: task[0])]
-
-
-def plan(journal: Journal, *sources: str, overwrite: OverwritePolicy = "never") -> list[Item]:
-    """Plan these URLs as one run; the items without an outcome."""
-    journal.begin_plan()
-    journal.plan_rows([url_row(source) for source in sources], 0, names, overwrite=overwrite)
-    return live_in(journal)
 
 
 def contents(path: Path) -> list[str]:
@@ -140,7 +123,7 @@ class JournalMachine(RuleBasedStateMachine):
                 self.states[key] = State.PENDING
             done += self.states.setdefault(key, State.PENDING) in TERMINAL
         assert self.journal.plan_rows([url_row(source) for source in sources], 0, names, overwrite=overwrite) == done
-        for item in live_in(self.journal):
+        for item in open_items(self.journal):
             known = self.items.setdefault(item.key, item)
             assert (known.id, known.source, known.name) == (item.id, item.source, item.name), "an item has changed"
 
@@ -261,7 +244,7 @@ def test_an_outcome_holds_until_it_is_to_be_redone(tmp_path: Path) -> None:
         journal.record([a_fact(kind, item) for kind in PATHS[State.STORED]])
         journal.begin_plan()
         assert journal.plan_rows([url_row("https://h/a")], 0, names) == 1
-        assert live_in(journal) == []
+        assert open_items(journal) == []
         (again,) = plan(journal, "https://h/a", overwrite="always")
         assert (again.id, again.name) == (item.id, item.name)
         (record,) = journal.records()
@@ -338,7 +321,7 @@ def test_records_tell_everything_about_each_item(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
         journal.begin_plan()
         journal.plan_rows([url_row("https://h/a", label="cat"), url_row("https://h/b")], 0, names)
-        one, two = live_in(journal)
+        one, two = open_items(journal)
         journal.record([*(a_fact(kind, one) for kind in PATHS[State.STORED]), a_fact(Failed, two)])
         stored, failed = journal.records()
     assert stored == {
@@ -409,7 +392,7 @@ def test_file_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
         journal.begin_plan()
         row = Row(source=source, what=File(source), inside="caf\udce9.jpg")
         journal.plan_rows([row], 0, lambda *_: names(url_row("x"), 0, make_key(row, 0).hex()))
-        (item,) = live_in(journal)
+        (item,) = open_items(journal)
         assert isinstance(item, Item)
         journal.record([Fetched(item=item, path=source, bytes=1, staged=False)])
     with closing(Journal(tmp_path / "journal")) as journal:
@@ -477,11 +460,11 @@ def test_a_part_is_known_to_the_next_run_until_its_item_has_all_its_bytes(tmp_pa
         later = a_fact(Partial, item)
         assert isinstance(later, Partial)
         journal.record([Partial(item=item, part=Part(name="old", bytes=1)), later])
-        assert [item.part for item in live_in(journal)] == [later.part]
+        assert [item.part for item in open_items(journal)] == [later.part]
         journal.record([a_fact(Failed, item)])
         assert list(journal.parts()) == [later.part.name]
         journal.record([a_fact(Requeued, item)])
-        assert [item.part for item in live_in(journal)] == [later.part]
+        assert [item.part for item in open_items(journal)] == [later.part]
         journal.record([a_fact(Fetched, item)])
         assert [fetched.item.part for fetched in journal.fetched()] == [None]
         assert list(journal.parts()) == []
@@ -516,7 +499,7 @@ def test_a_new_name_is_one_that_nobody_owns(tmp_path: Path) -> None:
         assert journal.rename(first, names(url_row("x/new"), 0, first.key)).name.stem == "new"
         assert journal.rename(first, names(url_row("x/new"), 0, first.key)).name.stem == "new"
         assert journal.rename(second, names(url_row("x/NEW"), 0, second.key)).name.stem == f"NEW-{second.key[:8]}"
-        assert [item.name.stem for item in live_in(journal)] == ["new", f"NEW-{second.key[:8]}"]
+        assert [item.name.stem for item in open_items(journal)] == ["new", f"NEW-{second.key[:8]}"]
 
 
 def test_rows_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -539,5 +522,5 @@ def test_requeued_bytes_are_forgotten(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
         (item,) = plan(journal, "https://h/a")
         journal.record([a_fact(Fetched, item), a_fact(Requeued, item)])
-        assert live_in(journal) == [item]
+        assert open_items(journal) == [item]
         assert list(journal.fetched()) == []
