@@ -31,11 +31,12 @@ _OPEN_URLS = f"""
 SELECT {_ITEM_COLUMNS} FROM items INDEXED BY items_pending_urls
 WHERE {PENDING_URL} AND sequence > :after ORDER BY sequence LIMIT :limit
 """  # noqa: S608 - constants
-# By whichever index there is: that of hosts is made late.
 _OPEN_URLS_OF_HOST = f"""
-SELECT {_ITEM_COLUMNS} FROM items
+SELECT {_ITEM_COLUMNS} FROM items INDEXED BY {{index}}
 WHERE {PENDING_URL} AND host = :host AND sequence BETWEEN :first AND :last ORDER BY sequence LIMIT :limit
 """  # noqa: S608 - constants
+# Left to itself, SQLite takes the index of pending URLs even where there is one of hosts.
+_HAS_HOST_INDEX = "SELECT 1 FROM sqlite_master WHERE name = 'items_host'"
 _OPEN_LOCAL = f"""
 SELECT {_ITEM_COLUMNS} FROM items INDEXED BY items_other_open
 WHERE {OTHER_OPEN} AND sequence > :after AND (what <> 'url' OR id IN (SELECT id FROM temp.staged_before))
@@ -119,7 +120,8 @@ def open_urls_of_host(
 ) -> list[tuple[int, Item]]:
     """The same of one host, between two sequence numbers of this run, both included."""
     first = max(first, plan.first_sequence)
-    rows = database.query(_OPEN_URLS_OF_HOST, host=encode_text(host), first=first, last=last, limit=limit)
+    sql = _OPEN_URLS_OF_HOST.format(index="items_host" if database.query(_HAS_HOST_INDEX) else "items_pending_urls")
+    rows = database.query(sql, host=encode_text(host), first=first, last=last, limit=limit)
     return [(row["sequence"], _item(row, plan)) for row in rows]
 
 

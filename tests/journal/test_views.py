@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 from facts import a_fact, names, plan, url_row
@@ -108,6 +109,20 @@ def test_urls_of_a_host_are_the_same_with_and_without_their_index(tmp_path: Path
             "https://two/0",
             "https://two/1",
         ]
+
+
+def test_an_index_of_hosts_is_used_once_it_is_there(tmp_path: Path) -> None:
+    """A rare host is found without looking at the URLs of all others."""
+
+    def fastest_s(journal: Journal) -> float:
+        runs = (timeit(lambda: journal.open_urls_of_host("rare", 0, 20_000, 9), number=1) for _ in range(9))
+        return min(runs)
+
+    with closing(Journal(tmp_path / "journal")) as journal:
+        plan(journal, *(f"https://frequent/{number}" for number in range(10_000)), "https://rare/1")
+        scan_s = fastest_s(journal)
+        journal.index_hosts()
+        assert fastest_s(journal) < scan_s / 3  # 20 times, on an idle machine
 
 
 def test_failures_of_a_run_have_something_in_common(tmp_path: Path) -> None:
