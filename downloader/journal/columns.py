@@ -97,7 +97,7 @@ def flat(value: Output | Validator) -> dict[str, Any]:
 
 
 def encode_seconds(seconds: Mapping[str, float]) -> str:
-    """The column `timings`: a JSON object, put together by hand since that takes a third of the time."""
+    """The column `timings`: a JSON object, formatted here since `json.dumps` takes more than twice as long."""
     return "{" + ", ".join([f'"{phase}": {value:.6f}' for phase, value in seconds.items()]) + "}"
 
 

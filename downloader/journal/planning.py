@@ -34,7 +34,7 @@ _MAX_VALUES = 900
 """Values looked up by one statement; older SQLite takes 999."""
 
 
-# Parameters by place instead of by name here, for every row of a plan: named ones make planning 8 % slower.
+# Parameters by place in what is done for every row of a plan: by name they take 1 us more, of 16 us a row.
 _INSERT = f"""
 INSERT INTO items (hash, key, source, what, detail, host, fold, stem, extension, columns, request, sequence, state)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{State.PENDING}')

@@ -1,8 +1,8 @@
-"""The state machine of an item, whole, as a table.
+"""The state machine of an item, as a table. Pure.
 
-Everything that decides how an item moves lives here; only the journal calls `advance`. The nouns on the arrows are the
+Everything that decides how an item moves is here; only the journal calls `advance`. Transitions are named by the
 facts of `downloader.model.items`. "In flight" is not a state: after a crash an item is where its last durable fact left
-it, and `after_crash` says what is done again.
+it, and `after_crash` decides what is done again.
 """
 
 from enum import StrEnum
@@ -48,7 +48,7 @@ TRANSITIONS: dict[State, dict[type, State]] = {
         Requeued: State.PENDING,  # the staged bytes were lost
     },
     State.TRANSFORMED: {Stored: State.STORED, Failed: State.FAILED},
-    # Terminal: only the wish to do it again leads out.
+    # Terminal: only a request to do it again leads out.
     State.STORED: {Requeued: State.PENDING, RecheckRequested: State.PENDING},
     State.FAILED: {Requeued: State.PENDING},
     State.SKIPPED: {Requeued: State.PENDING},

@@ -182,3 +182,19 @@ def test_looking_at_an_older_version_changes_nothing(tmp_path: Path, version: in
         assert (list(journal.records()), journal.counts()) == (looked, counts)
     assert looked[0]["timings_s"] == {"body": 0.25, "decode": 0.5}
     assert (counts.bytes_written, sum(counts.by_state.values())) == (7, 4)
+
+
+def test_a_second_version_without_bodies_gets_them(tmp_path: Path) -> None:
+    """Some journals of version 2 were made before bodies were tracked; from now on theirs are too."""
+    path = tmp_path / "journal"
+    old_journal(path, 2)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE bodies")
+    with closing(Journal(path)) as journal:
+        journal.begin_plan(track_bodies=True)
+        assert sum(journal.plan_again(lambda *_: True)) == 3
+        ((_, item),) = journal.open_urls(0, 9)
+        other = next(task.item for _, task in journal.open_local(0, 9) if isinstance(task, Fetched))
+        assert journal.find_duplicate(other, "ab") is None
+        journal.record([Fetched(item=item, path="x", bytes=1, staged=True, sha256="ab")])
+        assert journal.find_duplicate(other, "ab") == item.source

@@ -21,7 +21,7 @@ def test_every_pair_follows_the_table_or_is_refused(state: State, kind: type[Fac
 
 
 def test_the_table_is_whole() -> None:
-    """Every state has a row, live and terminal states part them, and every state can be reached from pending."""
+    """Every state has a row, is either live or terminal, and can be reached from pending."""
     assert set(TRANSITIONS) == set(State) == TERMINAL | LIVE
     assert not TERMINAL & LIVE
     reached, edge = {State.PENDING}, {State.PENDING}
@@ -31,13 +31,13 @@ def test_the_table_is_whole() -> None:
 
 
 def test_every_live_state_can_end_in_failure() -> None:
-    """Whatever goes wrong wherever an item is, it can be said: no live state is a trap."""
+    """Every live state can move to failed."""
     assert all(State.FAILED in TRANSITIONS[state].values() for state in LIVE)
 
 
 @given(st.lists(st.sampled_from(KINDS), max_size=30))
-def test_only_the_wish_to_do_it_again_leaves_a_terminal_state(kinds: list[type[Fact]]) -> None:
-    """Along any legal sequence only the two wishes to do it again leave a terminal state, and only towards pending."""
+def test_only_a_request_to_do_it_again_leaves_a_terminal_state(kinds: list[type[Fact]]) -> None:
+    """In any legal sequence only the two requests to do it again leave a terminal state, always to pending."""
     state = State.PENDING
     for kind in kinds:
         if kind not in TRANSITIONS[state]:
