@@ -30,7 +30,7 @@ demo: $(INSTALLED)  ## run the whole pipeline against a local server
 test: $(INSTALLED)  ## run the test suite; TESTS='tests/model -k states' runs a part
 	$(BIN)/python $(PYTEST) $(TESTS)
 
-check: format-check lint type arch test  ## what CI runs: format, lint, types, layers, tests; `make coverage` adds the floor
+check: format-check lint type arch coverage  ## what CI runs: format, lint, types, layers, tests with coverage
 
 fmt: $(INSTALLED)  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format $(CODE)
