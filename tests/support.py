@@ -117,7 +117,8 @@ def as_a_process_of_its_own(
             gc.unfreeze()
 
 
-Reply = bytes | Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[BaseHTTPRequestHandler], None]
+Reply = bytes | Answer
 
 
 @dataclass
@@ -194,7 +195,7 @@ def raw(handler: BaseHTTPRequestHandler, *parts: bytes) -> None:
         handler.wfile.flush()
 
 
-def ranged(body: bytes, etag: str | None = '"v1"', *, pace: Callable[[int], None] = lambda _: None) -> Reply:
+def ranged(body: bytes, etag: str | None = '"v1"', *, pace: Callable[[int], None] = lambda _: None) -> Answer:
     """A page that serves ranges under If-Range, and 304 under If-None-Match, as a good server does.
 
     `pace` is called before each 64 KiB with the position they have in the body: to wait there, or to break off.
