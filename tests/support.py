@@ -33,6 +33,18 @@ def picture(width: int = 320, height: int = 200, *, seed: int = 0, format: str =
     return out.getvalue()
 
 
+def noisy(side: int, seed: int = 0) -> bytes:
+    """A JPEG of side x side pixels that takes as long to decode as a photograph."""
+    tile = Image.effect_noise((min(side, 500), min(side, 500)), 20 + seed % 50)
+    image = Image.new("L", (side, side))
+    for left in range(0, side, tile.width):
+        for top in range(0, side, tile.height):
+            image.paste(tile, (left, top))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
 @dataclass
 class Done:
     """How a command ended."""
