@@ -19,7 +19,7 @@ from pytest_httpserver import HTTPServer
 from support import Command
 
 from downloader.cli.app import app
-from downloader.cli.options import _shown
+from downloader.cli.options import shown_default
 from downloader.config.load import as_toml, load
 from downloader.config.settings import SECTIONS, TABLES, Settings
 from downloader.demo import photograph
@@ -255,7 +255,7 @@ def test_options_named_in_documents_exist(document: Path) -> None:
 def test_defaults_in_the_option_table() -> None:
     """The README's table of options gives each the default that the settings have."""
     shown = {
-        "--" + name.replace("_", "-"): _shown(option, getattr(section(), name))
+        "--" + name.replace("_", "-"): shown_default(option, getattr(section(), name))
         for section in SECTIONS.values()
         for name, option in section.options().items()
     }

@@ -88,7 +88,7 @@ def test_the_names_of_a_long_list_are_the_same_every_time(tmp_path: Path) -> Non
 
 
 def test_the_index_of_hosts_is_made_by_the_thread_that_writes(tmp_path: Path) -> None:
-    """Once, when rows of one host are first asked for, and not by whoever asks."""
+    """Once, when rows of one host are first asked for, and not by the thread that asks."""
     with closing(Journal(tmp_path / "journal")) as journal:
         journal.begin_plan()
         list(plan_sources(journal, iter([url_row("https://h/1"), url_row("https://g/2")]), names, "never"))

@@ -128,7 +128,7 @@ class Run:
         self.transport = make_transport(
             settings,
             ssl_context=ssl_context(settings),
-            resolver=Resolver(self._look_up),
+            resolver=Resolver(self._lookup),
             context=self.context,
             refused=set(),
             idle_ttl_s=idle_ttl_s,
@@ -140,7 +140,7 @@ class Run:
         self.context.spans = []
         return phases
 
-    def _look_up(self, host: str, port: None, **options: Any) -> Any:
+    def _lookup(self, host: str, port: None, **options: Any) -> Any:
         if host not in self.names:
             return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in self.names[host]]

@@ -34,7 +34,7 @@ from downloader.http.request_context import HEADER_LIMIT_BYTES
 
 
 def test_a_connection_serves_several_requests(make_run: MakeRun) -> None:
-    """Connections are kept; look-up and connection are timed where they happen, and only there."""
+    """Connections are kept; lookup and connection are timed where they happen, and only there."""
     run = make_run({"a.test": ["127.0.0.1"]})
     with Server(answering) as server:
         assert run.get(f"http://a.test:{server.port}/") == (200, b"ok")

@@ -71,8 +71,8 @@ def hosts(found: list[Address]) -> list[str]:
     return [address.host for address in found]
 
 
-def test_twenty_threads_share_one_look_up() -> None:
-    """Threads that ask for a name at the same time cause one look-up, and all get its answer."""
+def test_twenty_threads_share_one_lookup() -> None:
+    """Threads that ask for a name at the same time cause one lookup, and all get its answer."""
     names = Names(a_test=answer("192.0.2.1"))
     resolver = Resolver(names)
     together = threading.Barrier(20)
@@ -147,7 +147,7 @@ def test_failures_tell_whether_they_pass(raised: Exception, transient: bool) -> 
     assert caught.value.transient is transient
 
 
-def test_a_hanging_look_up_is_left_after_the_timeout() -> None:
+def test_a_hanging_lookup_is_left_after_the_timeout() -> None:
     """The caller waits no longer than it said, and the late answer serves the next one."""
     names = Names(a_test=answer("192.0.2.1"))
     resolver = Resolver(names)
@@ -173,7 +173,7 @@ def test_a_stop_ends_the_wait() -> None:
         assert time.monotonic() - started < 1
 
 
-def test_look_ups_at_a_time_are_bounded_and_their_threads_end() -> None:
+def test_lookups_at_a_time_are_bounded_and_their_threads_end() -> None:
     """Any number of names is served by a few threads, and none is left when there is nothing to look up."""
     names = Names(**{f"n{number}_test": answer("192.0.2.1") for number in range(40)})
     resolver = Resolver(names, max_lookups=3)
@@ -204,7 +204,7 @@ def test_the_oldest_answers_go_first() -> None:
     ("literal", "sockaddr"),
     [("192.0.2.1", ("192.0.2.1", 80)), ("2001:DB8::1", ("2001:db8::1", 80, 0, 0)), ("::1", ("::1", 80, 0, 0))],
 )
-def test_an_address_needs_no_look_up(literal: str, sockaddr: tuple[object, ...]) -> None:
+def test_an_address_needs_no_lookup(literal: str, sockaddr: tuple[object, ...]) -> None:
     """Hosts given by address do not wait for name servers, even while those hang."""
     names = Names()
     assert [address.sockaddr for address in Resolver(names).resolve(literal, 80, 0)] == [sockaddr]
