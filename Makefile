@@ -78,6 +78,7 @@ corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensi
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py
 
 bench: $(INSTALLED)  ## slow: compare with other programs; BENCH='--write', '--scale 0.1 web' or '--profile'
+	$(BIN)/python -m pytest benchmarks  # that they count and compare rightly
 	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-peers: $(INSTALLED)  ## install what `make bench` compares with and pip has; the others are found on the PATH

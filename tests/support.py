@@ -1,8 +1,11 @@
 """What the tests of the whole command share: the command itself, a picture, and a server that can misbehave."""
 
+import gc
 import io
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +18,10 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
+import pytest
 from PIL import Image
+
+from downloader.cli.app import execute
 
 
 def picture(width: int = 320, height: int = 200, *, seed: int = 0, format: str = "JPEG") -> bytes:  # noqa: A002 - as Pillow
@@ -24,6 +30,18 @@ def picture(width: int = 320, height: int = 200, *, seed: int = 0, format: str =
     image.putpixel((seed % width, 0), (255, 0, 0))
     out = io.BytesIO()
     image.save(out, format)
+    return out.getvalue()
+
+
+def noisy(side: int, seed: int = 0) -> bytes:
+    """A JPEG of side x side pixels that takes as long to decode as a photograph."""
+    tile = Image.effect_noise((min(side, 500), min(side, 500)), 20 + seed % 50)
+    image = Image.new("L", (side, side))
+    for left in range(0, side, tile.width):
+        for top in range(0, side, tile.height):
+            image.paste(tile, (left, top))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
@@ -41,12 +59,29 @@ class Done:
 
 
 class Command:
-    """The real command, run in a folder as a user would."""
+    """The command in a folder, as a user gives it there.
+
+    Called, it runs in the process of the tests, which takes a tenth of what a process of its own does. `spawn` and
+    `start` are for tests of what only a process has: signals, its streams, how it starts and dies.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __call__(self, *arguments: object, stdin: str = "", **environment: str) -> Done:
+        with as_a_process_of_its_own(self.folder, stdin, environment) as (out, err):
+            code = execute([*map(str, arguments)])
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def spawn(self, *arguments: object, stdin: str = "", **environment: str) -> Done:
+        """Run it in a process of its own, to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(stdin, timeout=120)
+        assert "Traceback (most recent call last)" not in err, err
+        return Done(process.returncode, out, err)
+
     def start(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
+        """Start it in a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "downloader", *map(str, arguments)],
             cwd=self.folder,
@@ -57,19 +92,45 @@ class Command:
             text=True,
         )
 
-    def __call__(self, *arguments: object, stdin: str = "", **environment: str) -> Done:
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(stdin, timeout=120)
-        assert "Traceback (most recent call last)" not in err, err
-        return Done(process.returncode, out, err)
+    def records(self, out: str = "out", *options: str) -> list[dict[str, Any]]:
+        """The lines of `status --items`."""
+        return [json.loads(line) for line in self("status", out, "--items", *options).out.splitlines()]
 
     def items(self, out: str = "out") -> dict[str, dict[str, Any]]:
         """The items of an output by the last part of their source."""
-        records = [json.loads(line) for line in self("status", out, "--items").out.splitlines()]
-        return {record["source"].rsplit("/", 1)[-1]: record for record in records}
+        return {record["source"].rsplit("/", 1)[-1]: record for record in self.records(out)}
 
 
-Reply = bytes | Callable[[BaseHTTPRequestHandler], None]
+@contextmanager
+def as_a_process_of_its_own(
+    folder: Path, stdin: str, environment: dict[str, str]
+) -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """Folder, environment, streams, signals, logging and collector as the command finds them; given back in the end."""
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    levels = {name: logging.getLogger(name).level for name in (None, "httpx", "httpcore")}
+    threshold = gc.get_threshold()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setattr(logging.root, "handlers", [])
+        try:
+            yield out, err
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            for logger, level in levels.items():
+                logging.getLogger(logger).setLevel(level)
+            gc.set_threshold(*threshold)
+            gc.unfreeze()
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+Reply = bytes | Answer
 
 
 @dataclass
@@ -115,7 +176,7 @@ def served(tls: SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     site.url = f"http{'s' if tls else ''}://{host}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # how soon it hears of its end
     thread.start()
     try:
         yield site
@@ -146,7 +207,7 @@ def raw(handler: BaseHTTPRequestHandler, *parts: bytes) -> None:
         handler.wfile.flush()
 
 
-def ranged(body: bytes, etag: str | None = '"v1"', *, pace: Callable[[int], None] = lambda _: None) -> Reply:
+def ranged(body: bytes, etag: str | None = '"v1"', *, pace: Callable[[int], None] = lambda _: None) -> Answer:
     """A page that serves ranges under If-Range, and 304 under If-None-Match, as a good server does.
 
     `pace` is called before each 64 KiB with the position they have in the body: to wait there, or to break off.

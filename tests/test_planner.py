@@ -12,8 +12,11 @@ from downloader.config.values import Size
 from downloader.errors import ConfigError
 from downloader.journal import Journal
 from downloader.model.items import Row
+from downloader.naming.rules import NamingRules
 from downloader.planner import Planner, UrlRows, check_same_results, plan_sources
 from downloader.stop import Stop
+
+RULES = NamingRules.from_settings(Settings())
 
 
 class Reader:
@@ -67,8 +70,25 @@ def test_the_end_is_told_when_a_source_fails(tmp_path: Path) -> None:
         assert reader.told == ["complete"]
 
 
+def test_the_names_of_a_long_list_are_the_same_every_time(tmp_path: Path) -> None:
+    """More rows than a batch has, repeats near and far, names that meet: in the order of the list, all different."""
+    listed = [f"https://h/{folder}/{number}.jpg" for number in range(1500) for folder in "ab"]
+    listed += [listed[0], listed[2999], listed[0]]
+    given = []
+    for out in ("one", "two"):
+        with closing(Journal(tmp_path / out)) as journal:
+            journal.begin_plan()
+            list(plan_sources(journal, map(url_row, listed), RULES.names, "never"))
+            items = [item for _, item in journal.open_urls(0, 4000)]
+        assert [item.source for item in items] == listed
+        given.append([item.name.stem for item in items])
+    assert given[0] == given[1]
+    assert len(set(given[0])) == 3003
+    assert given[0][0] == "0"
+
+
 def test_the_index_of_hosts_is_made_by_the_thread_that_writes(tmp_path: Path) -> None:
-    """Once, when rows of one host are first asked for, and not by whoever asks."""
+    """Once, when rows of one host are first asked for, and not by the thread that asks."""
     with closing(Journal(tmp_path / "journal")) as journal:
         journal.begin_plan()
         list(plan_sources(journal, iter([url_row("https://h/1"), url_row("https://g/2")]), names, "never"))

@@ -1,30 +1,23 @@
-"""The writer: the order of its steps, a crash between any two of them, and that a stopped writer holds nobody up."""
+"""The writer: the order of its steps, and that a stopped writer holds nobody up. `test_durability` has its crashes."""
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
-from itertools import count
 from pathlib import Path
 
 import pytest
-from facts import names, url_row
-from stores import Crash, CrashAt, ObservedStore, fetched, images, item
+from stores import ObservedStore, fetched, images, item
 
 from downloader.errors import JournalError
 from downloader.model.failures import FailureKind, Stage
-from downloader.model.items import Fact, Failed, Fetched, Item, Outcome, Skipped, Stored, Transformed
+from downloader.model.items import Fact, Failed, Fetched, Outcome, Skipped, Stored, Transformed
 from downloader.model.spans import Phase
-from downloader.planner import plan_sources
 from downloader.sinks.files import FilesSink
 from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
 from downloader.telemetry.counters import RunCounters
 from downloader.telemetry.interface import Observers
-from downloader.workspace import Workspace
 from downloader.writer import Writer
 
 
@@ -280,98 +273,3 @@ def test_a_writer_that_cannot_record_lets_everybody_go(tmp_path: Path, facts: in
         assert not each.is_alive()
     store.close()
     assert len(problems) == 1
-
-
-# -- a crash between two steps -----------------------------------------------------------------------------------------
-
-STEMS = ("a", "b", "c")
-URLS = [f"https://h/{stem}" for stem in STEMS]
-
-
-def run_once(out: Path, results: type[Transformed] | type[Fetched], crash: CrashAt) -> None:
-    """A run as the pipeline does it, in one thread: plan, take up what an earlier run left, fetch, transform, write."""
-
-    def record(facts: Sequence[Fact]) -> None:
-        crash.step("record")
-        workspace.journal.record(facts)
-        crash.step("recorded")
-
-    with Workspace.create(out) as workspace:
-        store = LocalStore(out)
-        sink = FilesSink(ObservedStore(store, crash.step), is_foreign=workspace.is_foreign)
-        writer = Writer(sink, record, RunCounters(), results=results)
-        try:
-            for adopted in workspace.recover(keep_fetched=results is Transformed):
-                writer.adopt(adopted)
-            workspace.journal.begin_plan()
-            for _ in plan_sources(workspace.journal, map(url_row, URLS), names, "never"):
-                pass
-            for task in open_tasks(workspace):
-                for fact in facts_of(task, workspace.staging, results):
-                    writer.emit(fact)
-            writer.close()
-            writer.run()
-        finally:
-            store.close()
-
-
-def open_tasks(workspace: Workspace) -> list[Item | Fetched]:
-    journal = workspace.journal
-    return [task for _, task in (*journal.open_urls(0, 100), *journal.open_local(0, 100))]
-
-
-def facts_of(task: Item | Fetched, staging: Path, results: type[Transformed] | type[Fetched]) -> Iterator[Fact]:
-    of = task if isinstance(task, Item) else task.item
-    if isinstance(task, Item):
-        yield fetched(of, staging, content_of(of))
-    if results is Transformed:
-        yield images(of, staging, content_of(of), variants=(None, "large"))
-
-
-def content_of(of: Item) -> bytes:
-    return of.name.stem.encode() * 1000
-
-
-def check_recorded(out: Path) -> dict[str, str]:
-    """Every item that is recorded as stored has its files; the state of each item."""
-    with Workspace.open(out) as workspace:
-        records = list(workspace.journal.records())
-    for record in records:
-        for output in record["outputs"] if record["state"] == "succeeded" else ():
-            assert sha256((out / output["path"]).read_bytes()).hexdigest() == output["sha256"]
-    return {record["source"]: record["state"] for record in records}
-
-
-def stepping(unlink: Callable[[str], None], crash: CrashAt) -> Callable[[str], None]:
-    def clear(path: str) -> None:
-        crash.step("clear")
-        unlink(path)
-
-    return clear
-
-
-@pytest.mark.parametrize("results", [Transformed, Fetched])
-def test_a_crash_between_any_two_steps(
-    tmp_path: Path, results: type[Transformed] | type[Fetched], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a crash at each step in turn, what is recorded is there, and the next run makes the rest."""
-    steps: list[str] = []
-    everything = {f"{stem}{rest}" for stem in STEMS for rest in (".jpg", "-large.jpg")}
-    for number in count(1):
-        out = tmp_path / str(number)
-        crash = CrashAt(number)
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "unlink", stepping(os.unlink, crash))
-            with suppress(Crash):
-                run_once(out, results, crash)
-        check_recorded(out)
-        run_once(out, results, CrashAt(1_000_000))
-        assert check_recorded(out) == dict.fromkeys(URLS, "succeeded")
-        files = {path.name for path in out.iterdir()} - {".downloader"}
-        assert files == (everything if results is Transformed else set(STEMS))
-        assert list((out / ".downloader" / "staging").iterdir()) == []
-        if not crash.crashed:
-            steps = list(dict.fromkeys(crash.steps))
-            break
-    cleared = ["clear"] if results is Transformed else []  # bytes that are results have been moved
-    assert steps == ["sync_staged", "check", "put", "sync", "record", "recorded", *cleared]

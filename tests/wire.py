@@ -29,6 +29,8 @@ class Server:
 
     def __init__(self, talk: Talk, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.connections = 0
+        self.closed = threading.Semaphore(0)
+        """Released for each connection that this side has closed."""
         self._talk = talk
         self._listener = socket.create_server(address, reuse_port=False)
         self.port: int = self._listener.getsockname()[1]
@@ -50,6 +52,14 @@ class Server:
         connection.settimeout(10)
         with connection, contextlib.suppress(OSError):
             self._talk(connection)
+        self.closed.release()
+
+    def wait_for_connections(self, number: int) -> None:
+        """Wait until this many connections are open, or being opened."""
+        until = time.monotonic() + 10
+        while self.open_connections() < number:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
     def open_connections(self) -> int:
         """Connections to this server that the client's side has not closed."""
@@ -118,7 +128,7 @@ class Run:
         self.transport = make_transport(
             settings,
             ssl_context=ssl_context(settings),
-            resolver=Resolver(self._look_up),
+            resolver=Resolver(self._lookup),
             context=self.context,
             refused=set(),
             idle_ttl_s=idle_ttl_s,
@@ -130,7 +140,7 @@ class Run:
         self.context.spans = []
         return phases
 
-    def _look_up(self, host: str, port: None, **options: Any) -> Any:
+    def _lookup(self, host: str, port: None, **options: Any) -> Any:
         if host not in self.names:
             return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in self.names[host]]
@@ -175,7 +185,6 @@ def second_address(port: int, *, swallowing: bool) -> Iterator[str]:
                 filler = stack.enter_context(socket.socket())
                 filler.setblocking(False)
                 filler.connect_ex((address, port))
-            time.sleep(0.1)
             with socket.socket() as probe:
                 probe.settimeout(0.2)
                 if probe.connect_ex((address, port)) == 0:

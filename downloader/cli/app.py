@@ -5,9 +5,9 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer  # noqa: TID251 - its home
 
@@ -277,13 +277,13 @@ def _execute(
 
 def main() -> None:
     """Run the command line and exit."""
-    _leave(_outcome(app))
+    _leave(execute(sys.argv[1:]))
 
 
-def _outcome(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit code; an error is one line on stderr."""
+def execute(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; an error is one line on stderr."""
     try:
-        command()
+        app(arguments)
     except DownloaderError as problem:
         _say(str(problem))
         return problem.exit_code

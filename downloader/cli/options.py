@@ -53,7 +53,7 @@ def _parameters(section: str) -> list[inspect.Parameter]:
 
 def _parameter(section: str, name: str, option: Option, hint: Any, default: object) -> inspect.Parameter:  # noqa: ANN401 - a type, of any kind
     flag = "--" + name.replace("_", "-")
-    text = f"{option.help} [{_shown(option, default)}]"
+    text = f"{option.help} [{shown_default(option, default)}]"
     kind: Any
     if hint is bool:
         kind = bool | None
@@ -66,7 +66,8 @@ def _parameter(section: str, name: str, option: Option, hint: Any, default: obje
     )
 
 
-def _shown(option: Option, default: object) -> str:
+def shown_default(option: Option, default: object) -> str:
+    """How help texts and documents show the default of an option."""
     if default is None or default == ():
         return "none"
     if isinstance(default, bool):

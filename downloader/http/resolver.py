@@ -116,12 +116,17 @@ class Resolver:
             self._cache.pop(host.lower(), None)
 
     def _lookup_of(self, name: str) -> Future[list[_Found] | ResolveError]:
-        """The lookup of a name that is under way, or a new one."""
+        """The lookup of a name that is under way, or has just ended, or a new one."""
         with self._lock:
             future = self._pending.get(name)
             if future is not None:
                 return future
-            future = self._pending[name] = Future()
+            future = Future()
+            expires_s, found = self._cache.get(name, (0.0, None))
+            if found is not None and expires_s > self._clock_s():  # stored after the caller has looked
+                future.set_result(found)
+                return future
+            self._pending[name] = future
             self._queue.append(name)
             if self._working < self._max_lookups:
                 threading.Thread(target=self._work, name="dns", daemon=True).start()

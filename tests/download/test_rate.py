@@ -10,7 +10,7 @@ chunks = st.lists(st.tuples(st.integers(1, 200_000), st.floats(0, 2)), min_size=
 
 @given(st.integers(1, 10_000_000), chunks)
 def test_nobody_takes_more_than_the_rate(bytes_per_s: int, steps: list[tuple[int, float]]) -> None:
-    """Law: whoever waits as told has never taken more than rate x time, whatever comes when."""
+    """Law: a caller that waits as told has never taken more than rate x time, whatever comes when."""
     rate, now_s, taken = ByteRate(bytes_per_s), 0.0, 0
     for size, pause_s in steps:
         now_s += pause_s

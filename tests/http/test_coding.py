@@ -35,7 +35,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 def brotli(data: bytes) -> bytes:
-    packed: bytes = importlib.import_module("brotli").compress(data)
+    packed: bytes = importlib.import_module("brotli").compress(data, quality=5)
     return packed
 
 

@@ -34,7 +34,7 @@ from downloader.http.request_context import HEADER_LIMIT_BYTES
 
 
 def test_a_connection_serves_several_requests(make_run: MakeRun) -> None:
-    """Connections are kept; look-up and connection are timed where they happen, and only there."""
+    """Connections are kept; lookup and connection are timed where they happen, and only there."""
     run = make_run({"a.test": ["127.0.0.1"]})
     with Server(answering) as server:
         assert run.get(f"http://a.test:{server.port}/") == (200, b"ok")
@@ -74,7 +74,7 @@ def test_a_connection_closed_while_idle_is_not_used(make_run: MakeRun) -> None:
     with Server(once) as server:
         for _ in range(3):
             assert run.get(f"http://127.0.0.1:{server.port}/")[0] == 200
-            time.sleep(0.1)
+            assert server.closed.acquire(timeout=10)
         assert server.connections == 3
 
 
@@ -380,11 +380,12 @@ def test_a_long_body_is_no_flood(make_run: MakeRun) -> None:
 # --- the end of a run ---
 
 
-def aborted(run: Run, url: str, end: Callable[[], None]) -> float:
+def aborted(run: Run, server: Server, url: str, end: Callable[[], None]) -> float:
     """Seconds from `end`, which comes in the middle of a request, to the end of the request."""
+    before = server.open_connections()
     with ThreadPoolExecutor(1) as pool:
         request: Future[object] = pool.submit(run.get, url, 30)
-        time.sleep(0.3)
+        server.wait_for_connections(before + 1)
         started = time.monotonic()
         end()
         with pytest.raises(Interrupted):
@@ -397,7 +398,7 @@ def test_abort_wakes_a_blocked_read(make_run: MakeRun, scheme: str) -> None:
     """A thread that waits for a server, or for its side of a handshake, ends at once; nothing is connected after."""
     run = make_run()
     with Server(silent) as server:
-        assert aborted(run, f"{scheme}://127.0.0.1:{server.port}/", run.abort.set) < 0.2
+        assert aborted(run, server, f"{scheme}://127.0.0.1:{server.port}/", run.abort.set) < 0.2
         with pytest.raises(Interrupted):
             run.get(f"{scheme}://127.0.0.1:{server.port}/")
         assert server.connections == 1
@@ -413,7 +414,7 @@ def test_abort_is_not_the_end_of_a_body(make_run: MakeRun) -> None:
 
     run = make_run()
     with Server(talk) as server:
-        assert aborted(run, f"http://127.0.0.1:{server.port}/", run.abort.set) < 0.2
+        assert aborted(run, server, f"http://127.0.0.1:{server.port}/", run.abort.set) < 0.2
 
 
 @over_httptools
@@ -421,7 +422,7 @@ def test_abort_ends_connecting(make_run: MakeRun) -> None:
     """A thread whose connection is never accepted ends at once."""
     run = make_run({"a.test": ["127.0.0.2"]})
     with Server(answering) as server, second_address(server.port, swallowing=True):
-        assert aborted(run, f"http://a.test:{server.port}/", run.abort.set) < 0.2
+        assert aborted(run, server, f"http://a.test:{server.port}/", run.abort.set) < 0.2
 
 
 def test_an_abort_wakes_all_and_lasts() -> None:
@@ -452,16 +453,18 @@ def test_abort_ends_a_body_that_keeps_coming(make_run: MakeRun) -> None:
     """The signal is checked with every read."""
     run = make_run()
     with Server(endless(b"x", 0.02, start=b"HTTP/1.1 200 OK\r\n\r\n")) as server:
-        assert aborted(run, f"http://127.0.0.1:{server.port}/", run.abort.set) < 0.2
+        assert aborted(run, server, f"http://127.0.0.1:{server.port}/", run.abort.set) < 0.2
 
 
 @over_httptools
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_abort_ends_a_write_that_is_stuck(make_run: MakeRun, certificate: tuple[str, str], scheme: str) -> None:
     """A server that takes no more of a request holds no thread."""
-    let_go = threading.Event()
+    begun, let_go = threading.Event(), threading.Event()
 
-    def deaf(_connection: socket.socket) -> None:
+    def deaf(connection: socket.socket) -> None:
+        connection.recv(1)
+        begun.set()
         let_go.wait(20)
 
     run = make_run(insecure=True)
@@ -473,7 +476,7 @@ def test_abort_ends_a_write_that_is_stuck(make_run: MakeRun, certificate: tuple[
 
         with ThreadPoolExecutor(1) as pool:
             sending = pool.submit(send)
-            time.sleep(0.5)
+            assert begun.wait(10)
             run.abort.set()
             with pytest.raises(Interrupted):
                 sending.result(5)

@@ -389,14 +389,14 @@ def test_memory_that_is_not_there_is_an_outcome(name: str) -> None:
         small, big = data[:int(sys.argv[1])], data[int(sys.argv[1]):]
         render(small, TransformOptions())  # libraries are loaded before memory becomes scarce
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
         try:
             render(big, TransformOptions())
         except ImageError as refused:
             print(refused.kind, "--worker-memory" in refused.message)
         print(render(small, TransformOptions()).width)
     """
-    small, big = saved(corners(), name), saved(Image.new("RGB", (6000, 5000)), name, **SCARCE[name])
+    small, big = saved(corners(), name), saved(Image.new("RGB", (4000, 3500)), name, **SCARCE[name])
     command = [sys.executable, "-c", code, str(len(small))]
     done = subprocess.run(command, input=small + big, capture_output=True, check=True)
     assert done.stdout.split() == [b"out_of_memory", b"True", b"80"]

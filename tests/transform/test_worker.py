@@ -92,7 +92,7 @@ def test_failures_and_skips_have_the_spans_they_reached(work: Work, tmp_path: Pa
 
 
 def test_an_image_that_takes_too_long_has_the_spans_it_reached(work: Work, tmp_path: Path) -> None:
-    result = work(written(tmp_path / "a.jpg", saved(noise(5000, 5000), "JPEG")), item_timeout=0.05, resize=())
+    result = work(written(tmp_path / "a.jpg", saved(noise(3000, 3000), "JPEG")), item_timeout=0.05, resize=())
     assert isinstance(result, Failed)
     assert result.kind is FailureKind.TRANSFORM_TIMEOUT
     assert phases(result)[:2] == [Phase.QUEUE, Phase.DECODE]

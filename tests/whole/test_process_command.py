@@ -7,18 +7,19 @@ from pathlib import Path
 from support import Command, picture
 
 WATCHED = """
-import socket, sys
+import os, socket, sys
 
 def watch(event, arguments):
-    if event == "socket.__new__" and arguments[1] != socket.AF_UNIX:
-        print("socket:", arguments, file=sys.stderr)
-    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
-        print("name:", arguments, file=sys.stderr)
+    if event == "socket.__new__" and arguments[1] == socket.AF_UNIX:
+        return
+    if event.startswith(("socket.__new__", "socket.get", "ssl.")) or event == "import" and arguments[0] == "ssl":
+        os.write(2, f"{event} {arguments}\\n".encode())
+
+sys.addaudithook(watch)  # in the worker processes too, which import this module again
 
 from downloader import OutputOptions, RunOptions, Settings, run
 
 if __name__ == "__main__":
-    sys.addaudithook(watch)
     summary = run(
         Settings(
             mode="process", sources="photos", output=OutputOptions(output="out"), run=RunOptions(progress="none")

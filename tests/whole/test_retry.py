@@ -1,5 +1,6 @@
 """`retry`: what failed is done again, from what the output itself remembers, and nothing else is asked for."""
 
+import threading
 from http.server import BaseHTTPRequestHandler as Handler
 
 import pytest
@@ -103,7 +104,7 @@ def test_where_no_run_has_been(cli: Command) -> None:
     assert not (cli.folder / "out").exists()
 
 
-def test_a_body_that_broke_off_is_gone_on_with(cli: Command, site: Site) -> None:
+def test_a_body_that_broke_off_is_resumed(cli: Command, site: Site) -> None:
     """The bytes a failed download left are kept: only the rest is asked for."""
     body = bytes(range(256)) * 16384
 
@@ -121,14 +122,20 @@ def test_a_body_that_broke_off_is_gone_on_with(cli: Command, site: Site) -> None
     assert headers["range"].startswith("bytes=")
 
 
-def test_what_was_left_undone_goes_on_too(cli: Command, site: Site) -> None:
+def test_what_was_left_undone_is_done_too(cli: Command, site: Site) -> None:
     """A run that was killed leaves rows without an outcome: `retry` does them, though their list is gone."""
     site.pages = {f"/{number}.jpg": picture(seed=number) for number in range(40)}
     listing = cli.folder / "urls.txt"
     listing.write_text("".join(f"{site.url}{path}\n" for path in site.pages))
+    under_way = threading.Event()
+
+    def fifth(handler: Handler) -> None:
+        under_way.set()
+        send(handler, picture())
+
+    site.pages["/4.jpg"] = fifth
     process = cli.start("run", "urls.txt", "-o", "out", "-r", "32", "--limit-rate", "20K", *QUIET)
-    while sum(site.hits.values()) < 5:
-        assert process.poll() is None
+    assert under_way.wait(30)
     process.kill()
     process.communicate(timeout=30)
     listing.unlink()
@@ -137,7 +144,7 @@ def test_what_was_left_undone_goes_on_too(cli: Command, site: Site) -> None:
     assert (done.json["total"], done.json["succeeded"], done.json["pending"]) == (40, 40, 0)
 
 
-def test_kinds_are_those_of_the_contract(cli: Command) -> None:
+def test_an_unknown_kind_of_the_contract(cli: Command) -> None:
     """The message about an unknown kind lists every kind there is."""
     (cli.folder / "x.jpg").write_bytes(picture())
     assert cli("process", "x.jpg", "-o", "out", *QUIET).code == 0

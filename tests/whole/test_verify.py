@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from support import Command, Site, picture
 
+from downloader.workspace import Workspace
+
 QUIET = ("--progress", "none")
 
 
@@ -85,16 +87,10 @@ def test_results_of_a_requeued_item_are_no_orphans(cli: Command, site: Site, out
     assert not site.hits
 
 
-def test_an_output_that_a_run_is_using_is_not_verified(cli: Command, site: Site, out: Path) -> None:
+def test_an_output_that_a_run_is_using_is_not_verified(cli: Command, out: Path) -> None:
     """While a run holds the lock, verify exits with 3 and says why."""
-    assert out.is_dir()
-    site.pages["/late.jpg"] = picture()
-    process = cli.start("run", f"{site.url}/late.jpg", "-o", "out", "-r", "a=64 b=32", "--limit-rate", "100", *QUIET)
-    while not site.hits["/late.jpg"]:
-        assert process.poll() is None
-    done = cli("verify", "out")
-    process.kill()
-    process.communicate(timeout=30)
+    with Workspace.create(out):
+        done = cli("verify", "out")
     assert done.code == 3
     assert "another run" in done.err
 
