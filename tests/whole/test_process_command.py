@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import unmeasured
 from support import Command, picture
 
 WATCHED = """
@@ -40,7 +41,13 @@ def test_no_socket_is_opened_and_no_tls_is_loaded(tmp_path: Path) -> None:
     photos(tmp_path)
     (tmp_path / "program.py").write_text(WATCHED)
     done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=unmeasured.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert (done.stdout, done.stderr) == ("3 []\n", "")
 
