@@ -47,8 +47,3 @@ def seconds_by_phase(spans: Iterable[Span]) -> dict[str, float]:
     for phase, start_s, end_s, _ in spans:
         seconds[phase] = seconds.get(phase, 0.0) + end_s - start_s
     return seconds
-
-
-def total_s(spans: Iterable[Span], phases: frozenset[Phase]) -> float:
-    """Seconds spent in any of these phases."""
-    return sum(span.end_s - span.start_s for span in spans if span.phase in phases)

@@ -8,7 +8,7 @@ _SPLITTING = re.compile(r"[\x00-\x20\x7f]")
 _LONGEST_URL = 64 * 1024
 """Characters of the longest URL asked for; servers refuse far shorter ones (RFC 9110, 4.1 asks for 8,000)."""
 
-_ORDINARY = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*/[!-~]{0,2000}")
+_ORDINARY = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-~]{0,2000}")
 """URLs that need no closer look: nearly all of a list. Ignoring case would more than double the time."""
 
 

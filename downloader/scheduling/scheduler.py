@@ -21,7 +21,8 @@ WINDOW_ROWS = 8192
 """Rows waiting in memory; at about 1 KiB a row, 8 MiB."""
 READ_ROWS = 256
 """Rows read at a time."""
-_MIN_HOST_WINDOW_ROWS = 32
+_MIN_HOST_WINDOW_ROWS = 128
+"""Rows of one host in memory; read again when half of them are left."""
 _POLL_INTERVAL_S = 0.2
 """Seconds between two looks at whether the run ends; everything else wakes the threads that wait."""
 
@@ -121,8 +122,9 @@ class Scheduler(Generic[Task]):
                 self._reading_changed.notify()
             return found
         host, task = found
-        if self._plan.has_room(host, self._queue) or self._queue.size < self._window_rows:
-            self._reading_changed.notify()
+        self._plan.note_room(host, self._queue)
+        if self._plan.is_wanted(self._queue.size < self._window_rows):
+            self._reading_changed.notify()  # not after each task: the reader would compete for the interpreter's lock
         return Lease(host, task)
 
     def _is_finished(self) -> bool:
@@ -245,18 +247,20 @@ class _PlanPosition(Generic[Task]):
         self._is_starving = not self._is_at_end
         return self._is_starving
 
-    def has_room(self, host: str, queue: HostQueue[Task]) -> bool:
+    def note_room(self, host: str, queue: HostQueue[Task]) -> None:
         """Note a host of which few rows are left while others were passed over."""
-        if host not in self._passed_over or queue.waiting(host) > self._host_rows // 2:
-            return False
-        self._behind[host] = None
-        return True
+        if host in self._passed_over and queue.waiting(host) <= self._host_rows // 2:
+            self._behind[host] = None
+
+    def is_wanted(self, has_room: bool) -> bool:
+        """Whether `wanted` would name something; `has_room`: whether the window is not full."""
+        return bool(self._behind) or (not self._is_at_end and (self._is_starving or has_room))
 
     def wanted(self, queue: HostQueue[Task], window_rows: int) -> ReadNext | ReadHost | None:
         """What to read next."""
         for host in self._behind:
             return ReadHost(host, self._passed_over[host], self._last, self._host_rows)
-        if not self._is_at_end and (self._is_starving or queue.size < window_rows):
+        if self.is_wanted(queue.size < window_rows):
             return ReadNext(self._last, READ_ROWS, self._version, self._is_complete)
         return None
 
@@ -277,7 +281,7 @@ class _PlanPosition(Generic[Task]):
                 continue
             if queue.waiting(host) + added.get(host, 0) >= self._host_rows:
                 self._passed_over[host] = sequence
-                self.has_room(host, queue)
+                self.note_room(host, queue)
                 continue
             added[host] = added.get(host, 0) + 1
             window.append((host, task))

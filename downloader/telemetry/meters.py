@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from downloader.model.items import Fact, Failed, Fetched, Skipped, Transformed, Unchanged
-from downloader.model.spans import Phase, Spans, total_s
+from downloader.model.spans import Phase, Spans
 from downloader.telemetry.interface import Sample
 
 DOWNLOAD_PHASES = frozenset({Phase.DNS, Phase.CONNECT, Phase.TLS, Phase.FIRST_BYTE, Phase.BODY})
 TRANSFORM_PHASES = frozenset({Phase.DECODE, Phase.RESIZE, Phase.ENCODE})
+
+_TIMED = (Fetched, Transformed, Failed, Skipped, Unchanged)
 
 _PER_OCTAVE = 8
 """Buckets per doubling: a percentile is off by at most 2 ** (1 / 16) - 1 = 4.4 %."""
@@ -51,31 +53,39 @@ class Histogram:
 class StageMeter:
     """How long the items of one stage took: seconds in total, and how they are spread."""
 
-    phases: frozenset[Phase]
     busy_s: float = 0.0
     durations: Histogram = field(default_factory=Histogram)
 
-    def count(self, spans: Spans) -> None:
-        """Count an item, if any of its spans belongs to this stage."""
-        if any(span.phase in self.phases for span in spans):
-            seconds = total_s(spans, self.phases)
-            self.busy_s += seconds
-            self.durations.add(seconds)
+    def add(self, seconds: float) -> None:
+        """Count an item."""
+        self.busy_s += seconds
+        self.durations.add(seconds)
 
 
 class StageMeters:
     """An observer: the download and the transform stage, from the spans of facts."""
 
     def __init__(self) -> None:
-        self.download = StageMeter(DOWNLOAD_PHASES)
-        self.transform = StageMeter(TRANSFORM_PHASES)
+        self.download = StageMeter()
+        self.transform = StageMeter()
 
     def facts(self, facts: Sequence[Fact]) -> None:
-        """Count the items of a batch."""
+        """Count the items of a batch, each in the stages that its spans belong to."""
         for fact in facts:
-            if isinstance(fact, Fetched | Transformed | Failed | Skipped | Unchanged):
-                self.download.count(fact.spans)
-                self.transform.count(fact.spans)
+            if isinstance(fact, _TIMED) and fact.spans:
+                self._count(fact.spans)
+
+    def _count(self, spans: Spans) -> None:
+        download_s = transform_s = None
+        for phase, start_s, end_s, _ in spans:
+            if phase in DOWNLOAD_PHASES:
+                download_s = (download_s or 0.0) + end_s - start_s
+            elif phase in TRANSFORM_PHASES:
+                transform_s = (transform_s or 0.0) + end_s - start_s
+        if download_s is not None:
+            self.download.add(download_s)
+        if transform_s is not None:
+            self.transform.add(transform_s)
 
     def sample(self, sample: Sample) -> None:
         """Nothing is measured by samples here."""
