@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from downloader.errors import OutputError
 from downloader.model.failures import FailureKind, Stage
@@ -27,7 +28,6 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.spans import Phase, Span
-from downloader.scheduling.backlog import Backlog
 from downloader.scheduling.interface import Emit, HandOn
 from downloader.screening import Screening
 from downloader.stop import Stop
@@ -36,6 +36,13 @@ _READ_BYTES = 1024 * 1024
 
 Task = Item | Fetched
 """What has no outcome yet: an item, or bytes that an earlier run has fetched."""
+
+
+class LocalFeed(Protocol):
+    """Hands out what needs no network. Threads may share it."""
+
+    def take(self) -> Task | None:
+        """The next task, after waiting for it if need be; None when there is none left or the run ends."""
 
 
 class LocalStage:
@@ -53,7 +60,7 @@ class LocalStage:
 
     def __init__(
         self,
-        feed: Backlog[Task],
+        feed: LocalFeed,
         *,
         threads: int,
         staging: str | None,
@@ -62,7 +69,7 @@ class LocalStage:
         hand_on: HandOn | None,
         stop: Stop,
     ) -> None:
-        self.feed = feed
+        self._feed = feed
         self.threads = threads
         self._staging = staging
         self._screening = screening
@@ -79,7 +86,7 @@ class LocalStage:
 
     def _loop(self) -> None:
         try:
-            while (task := self.feed.take()) is not None:
+            while (task := self._feed.take()) is not None:
                 self._process(task)
         except BaseException:
             self._stop.abort()

@@ -25,9 +25,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from downloader.config.settings import Settings
 from downloader.errors import Unaccounted
-from downloader.handoff import HandOff
 from downloader.journal import Journal, RetryFilter
-from downloader.local import LocalStage
 from downloader.model.failures import is_transient
 from downloader.model.items import Fetched, Transformed
 from downloader.naming.rules import NamingRules
@@ -39,29 +37,23 @@ from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
-from downloader.scheduling.interface import HandOn
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources
+from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
 from downloader.supervisor import Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
-from downloader.telemetry.sampler import largest_rss_bytes
-from downloader.transform.stage import TransformStage
 from downloader.workspace import Workspace
 from downloader.writer import Writer
 
 if TYPE_CHECKING:
     from downloader.download.fetch_task import FetchTask
-    from downloader.download.stage import DownloadStage
 
 _log = logging.getLogger("downloader")
-
-_MAX_LOCAL_THREADS = 4
-"""Threads that open local files; more would only wait for each other, unless each open takes milliseconds."""
 
 
 def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryIO | None = None) -> Summary:
@@ -105,7 +97,7 @@ def retry(settings: Settings, wanted: RetryFilter = is_transient, *, stop: Stop 
 
 
 class _Run:
-    """One run: its stages, wired. `stack` ends processes that were started for nothing."""
+    """One run: its parts, wired. `stack` ends processes that were started for nothing."""
 
     def __init__(
         self,
@@ -142,62 +134,25 @@ class _Run:
             results=Transformed if settings.makes_images else Fetched,
             prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
-        screening = Screening(self._writer.sink, duplicates)
-        self._transform = self._transform_stage(stack) if settings.makes_images else None  # no thread exists yet
-        hand_on = self._transform.handoff.put if self._transform else None
-        self._local = self._local_stage(screening, hand_on)
         self._scheduler: Scheduler[FetchTask] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
             stopped=stop.draining.is_set,
         )
-        self._download = None if settings.is_local else self._download_stage(screening, hand_on)
-        self._planner = Planner(plan(journal, rules), [self._local.feed, self._scheduler], stop)
-        self._supervisor = Supervisor(stop, self._download.abort if self._download else lambda: None)
-
-    # -- wiring ----------------------------------------------------------------------------------------------------
-
-    def _transform_stage(self, stack: ExitStack) -> TransformStage:
-        stage = TransformStage(
-            self._settings.transform,
-            self._processes,
-            str(self._workspace.staging),
-            HandOff(self._settings.concurrency.queue_size, self._stop),
-            self._writer.emit,
-            self._stop,
-            keep_originals=self._settings.keeps_originals,
-        )
-        stack.callback(stage.abandon)
-        stage.start()
-        return stage
-
-    def _local_stage(self, screening: Screening, hand_on: HandOn | None) -> LocalStage:
-        threads = self._settings.concurrency.threads
-        return LocalStage(
-            Backlog(self._workspace.journal.open_local, self._stop.draining.is_set),
-            threads=_MAX_LOCAL_THREADS if threads == "auto" else min(threads, _MAX_LOCAL_THREADS),
-            staging=None if self._settings.makes_images else str(self._workspace.staging),
-            screening=screening,
+        backlog = Backlog(journal.open_local, stop.draining.is_set)
+        self._stages: StageGroup = Stages(
+            settings,
+            str(workspace.staging),
+            processes=self._processes,
+            feed=self._scheduler,
+            local_feed=backlog,
+            screening=Screening(self._writer.sink, duplicates),
             emit=self._writer.emit,
-            hand_on=hand_on,
-            stop=self._stop,
+            stop=stop,
         )
-
-    def _download_stage(self, screening: Screening, hand_on: HandOn | None) -> "DownloadStage":
-        # HTTP and TLS are loaded while the processes come up: 0.15 s of the second that a short run takes.
-        from downloader.download.stage import DownloadStage  # noqa: PLC0415 - see above
-
-        handoff = self._transform.handoff if self._transform else None
-        return DownloadStage(
-            self._settings,
-            str(self._workspace.staging),
-            self._scheduler,
-            screening=screening,
-            emit=self._writer.emit,
-            hand_on=hand_on,
-            waited_s=lambda: handoff.waited_s if handoff else 0.0,
-            stop=self._stop,
-        )
+        self._stages.start(stack)  # no thread exists yet
+        self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
+        self._supervisor = Supervisor(stop, self._stages.abort)
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
@@ -208,13 +163,12 @@ class _Run:
         for fetched in self._workspace.recover(keep_fetched=self._settings.makes_images):
             self._writer.adopt(fetched)
         self._workspace.journal.begin_plan(track_bodies=self._settings.source.dedup)
-        if self._transform:
-            self._transform.wait_until_up()
+        self._stages.wait_until_up()
         start = self._supervisor.start
         writer = start("writer", self._writer.run, then=self._writer.drain)
-        threads = [start("plan", self._planner.run), start("fetch", self._fetch)]
-        if self._transform:
-            threads.append(start("transform", self._transform.run))
+        threads = [start("plan", self._planner.run), *self._stages.start_threads(start)]
+        if not self._settings.is_local:
+            start("read", self._read_plan)
         try:
             self._supervisor.watch(threads, self._tick)
         finally:
@@ -224,18 +178,6 @@ class _Run:
             self._telemetry.close(self._sample())
         self._supervisor.raise_problem()
         return self._finish()
-
-    def _fetch(self) -> None:
-        """Both stages that bring bytes, side by side; when they have ended nothing more is handed on."""
-        local = self._supervisor.start("local", self._local.run)
-        try:
-            if self._download:
-                self._supervisor.start("read", self._read_plan)
-                self._download.run()
-        finally:
-            local.join()
-            if self._transform:
-                self._transform.handoff.close()
 
     def _read_plan(self) -> None:
         from downloader.download.fetch_task import FetchTask  # noqa: PLC0415 - loaded with its stage
@@ -252,15 +194,15 @@ class _Run:
             self._stop.draining.set()
 
     def _sample(self) -> Sample:
-        planner, handoff = self._planner, self._transform.handoff if self._transform else None
+        planner, gauges = self._planner, self._stages.gauges()
         return Sample(
             at_s=time.monotonic(),
             listed=planner.listed,
             planned=planner.is_complete,
             finished_before=planner.finished_before,
-            queue_depth=handoff.depth() if handoff else 0,
-            queue_size=handoff.size if handoff else 0,
-            worker_rss_bytes=largest_rss_bytes(self._transform.pids()) if self._transform else None,
+            queue_depth=gauges.queue_depth,
+            queue_size=gauges.queue_size,
+            worker_rss_bytes=gauges.worker_rss_bytes,
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -272,23 +214,20 @@ class _Run:
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
                 "the same command continues with them"
             )
-        download, transform = self._download, self._transform
+        gauges = self._stages.gauges()
         summary = replace(
             with_figures(
                 summary_of(journal.counts()),
                 self._telemetry,
-                threads=download.threads if download else self._local.threads,
-                processes=self._processes if transform else 0,
-                handoff=transform.handoff if transform else None,
+                gauges,
+                processes=self._processes if self._settings.makes_images else 0,
             ),
             writer_busy_s=self._writer.busy_s,
-            pace=download.pace if download else None,
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
-            rebuilds=transform.rebuilds if transform else 0,
             interrupted=self._stop.draining.is_set(),
             gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure()) if self._gave_up else None,
-            versions=versions(*([download.transport] if download else [])),
+            versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)
         return summary

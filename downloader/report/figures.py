@@ -4,24 +4,21 @@ import os
 import time
 from dataclasses import replace
 
-from downloader.handoff import HandOff
 from downloader.report.summary import QueueFigures, StageFigures, Summary
+from downloader.telemetry.interface import Gauges
 from downloader.telemetry.meters import StageMeter
 from downloader.telemetry.run import RunTelemetry
 from downloader.telemetry.sampler import peak_rss_bytes
 
 
-def with_figures(
-    counted: Summary, telemetry: RunTelemetry, *, threads: int, processes: int, handoff: HandOff | None
-) -> Summary:
+def with_figures(counted: Summary, telemetry: RunTelemetry, gauges: Gauges, *, processes: int) -> Summary:
     """The counts of an output together with the figures of the run that ended just now.
 
     Args:
         counted: what the journal counts, over all runs.
         telemetry: of this run.
-        threads: download threads; 0 without a download stage.
+        gauges: of its stages, at their end.
         processes: transform processes; 0 without a transform stage.
-        handoff: the hand-off to the transform stage; None without one.
     """
     duration_s = time.monotonic() - telemetry.started_s
     counters, queue = telemetry.counters, telemetry.queue
@@ -31,15 +28,15 @@ def with_figures(
         new=counters.done,
         new_succeeded=counters.succeeded,
         unchanged=counters.unchanged,
-        download=_stage(telemetry.stages.download, threads, duration_s, handoff.waited_s if handoff else 0.0)
-        if threads
-        else None,
+        download=_stage(telemetry.stages.download, gauges.threads, duration_s, gauges.waited_s),
         transform=_stage(telemetry.stages.transform, processes, duration_s) if processes else None,
         queue=QueueFigures(
-            size=handoff.size, samples=queue.samples, depths=queue.depths, full=queue.full, empty=queue.empty
+            size=gauges.queue_size, samples=queue.samples, depths=queue.depths, full=queue.full, empty=queue.empty
         )
-        if handoff
+        if gauges.queue_size
         else None,
+        rebuilds=gauges.rebuilds,
+        pace=gauges.pace,
         is_processor_idle=processes < (os.cpu_count() or 1),
         peak_rss_parent_bytes=peak_rss_bytes(),
         peak_rss_worker_bytes=queue.peak_worker_rss_bytes,

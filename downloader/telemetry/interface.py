@@ -25,6 +25,26 @@ class Sample:
     worker_rss_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """What stages show of themselves at one moment.
+
+    `queue_depth` of `queue_size` messages wait for a transform process; both 0 without a transform stage. `waited_s` is
+    the time that threads have waited at that queue, together. `worker_rss_bytes` is the largest resident size of a
+    transform process. `rebuilds` counts worker pools that were replaced, `threads` the downloads that there may be at a
+    time. With `--threads auto`, `pace` gives the reason for that number. `transport` is the package that speaks HTTP.
+    """
+
+    queue_depth: int = 0
+    queue_size: int = 0
+    waited_s: float = 0.0
+    worker_rss_bytes: int | None = None
+    rebuilds: int = 0
+    threads: int = 0
+    pace: str | None = None
+    transport: str | None = None
+
+
 class Observer(Protocol):
     """Hears every durable fact, from the writer thread, and a sample ten times a second, from the main thread."""
 
