@@ -21,11 +21,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from downloader.config.settings import Settings
 from downloader.errors import Unaccounted
 from downloader.journal import Journal, RetryFilter
+from downloader.local import Task
 from downloader.model.failures import is_transient
 from downloader.model.items import Fetched, Transformed
 from downloader.naming.rules import NamingRules
@@ -39,6 +40,10 @@ from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
+from downloader.shards.coordinator import Coordinator
+from downloader.shards.pipe import Waker
+from downloader.shards.process import ShardConfig
+from downloader.shards.shares import shard_count, shares_of
 from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources
 from downloader.stages import StageGroup, Stages
@@ -49,9 +54,6 @@ from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
 from downloader.workspace import Workspace
 from downloader.writer import Writer
-
-if TYPE_CHECKING:
-    from downloader.download.fetch_task import FetchTask
 
 _log = logging.getLogger("downloader")
 
@@ -134,25 +136,55 @@ class _Run:
             results=Transformed if settings.makes_images else Fetched,
             prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
-        self._scheduler: Scheduler[FetchTask] = Scheduler(
+        waker = Waker()
+        self._scheduler: Scheduler[Any] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
             stopped=stop.draining.is_set,
+            changed=waker.wake,
         )
-        backlog = Backlog(journal.open_local, stop.draining.is_set)
-        self._stages: StageGroup = Stages(
-            settings,
-            str(workspace.staging),
+        backlog = Backlog(journal.open_local, stop.draining.is_set, waker.wake)
+        shards = shard_count(settings, cpus=os.cpu_count() or 1, processes=self._processes)
+        self._stages: StageGroup = (
+            self._stages_here(backlog, duplicates) if shards == 1 else self._sharded(shards, backlog, duplicates, waker)
+        )
+        self._stages.start(stack)  # no thread exists yet
+        self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
+        self._supervisor = Supervisor(stop, self._stages.abort)
+
+    def _stages_here(self, backlog: Backlog[Task], duplicates: Duplicates | None) -> Stages:
+        return Stages(
+            self._settings,
+            str(self._workspace.staging),
             processes=self._processes,
             feed=self._scheduler,
             local_feed=backlog,
             screening=Screening(self._writer.sink, duplicates),
             emit=self._writer.emit,
-            stop=stop,
+            stop=self._stop,
         )
-        self._stages.start(stack)  # no thread exists yet
-        self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
-        self._supervisor = Supervisor(stop, self._stages.abort)
+
+    def _sharded(self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None, waker: Waker) -> Coordinator:
+        workspace = self._workspace
+        configs = [
+            ShardConfig(
+                settings=settings,
+                root=workspace.root,
+                staging=workspace.staging,
+                processes=processes,
+                is_foreign=workspace.is_foreign,
+            )
+            for settings, processes in shares_of(self._settings, shards, self._processes)
+        ]
+        return Coordinator(
+            configs,
+            scheduler=self._scheduler,
+            backlog=backlog,
+            emit=self._writer.emit,
+            claims=duplicates,
+            stop=self._stop,
+            waker=waker,
+        )
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
@@ -180,9 +212,7 @@ class _Run:
         return self._finish()
 
     def _read_plan(self) -> None:
-        from downloader.download.fetch_task import FetchTask  # noqa: PLC0415 - loaded with its stage
-
-        rows = UrlRows(self._workspace.journal, self._writer.call, lambda item: FetchTask(item=item))
+        rows = UrlRows(self._workspace.journal, self._writer.call, self._stages.task)
         read_plan(self._scheduler, rows.following, rows.of_host)
 
     def _tick(self) -> None:

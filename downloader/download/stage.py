@@ -100,6 +100,11 @@ class DownloadStage:
         if limiter.look(time.monotonic(), totals) != before:
             self._feed.limit(limiter.limit)
 
+    def limit_rate(self, bytes_per_s: float) -> None:
+        """Change the rate of all threads together, where there is a limit."""
+        if self._rate:
+            self._rate.bytes_per_s = bytes_per_s
+
     def abort(self) -> None:
         """Wake every thread that waits for a server."""
         self._session.abort()

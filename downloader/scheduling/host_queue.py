@@ -6,6 +6,7 @@ So a slow or throttled host blocks neither a thread nor other hosts, and a resch
 
 import heapq
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
@@ -88,6 +89,26 @@ class HostQueue(Generic[Task]):
             return name, task
         nexts = [queue[0][0] for queue in (self._timers, self._rescheduled) if queue]
         return Wait(max(min(nexts) - now_s, 0.0) if nexts else None)
+
+    def take_along(self, host: str, most: int, accepts: Callable[[Task], bool]) -> list[Task]:
+        """Further tasks of a host, to be done one by one after the one taken just now: together they count as one.
+
+        None where starts at the host must be apart, or where it asked for less; none that is not accepted.
+        """
+        entry = self._hosts[host]
+        if self._delay_s or entry.recover_at_s is not None:
+            return []
+        along: list[Task] = []
+        while entry.waiting and len(along) < most and accepts(entry.waiting[0]):
+            along.append(entry.waiting.popleft())
+        self.size -= len(along)
+        return along
+
+    def give_back(self, host: str, tasks: Sequence[Task], now_s: float) -> None:
+        """Put tasks that were taken, and not begun, in front of the others; the one they were taken with is `done`."""
+        self.size += len(tasks)
+        self._host(host).waiting.extendleft(reversed(tasks))
+        self._rotate(host, now_s)
 
     def done(self, host: str, now_s: float) -> None:
         """A task of this host is no longer in flight."""

@@ -23,6 +23,14 @@ class Lease(Generic[Task]):
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseBatch(Generic[Task]):
+    """Tasks of one host that are done one after another, so that they count as one in flight."""
+
+    host: str
+    tasks: Sequence[Task]
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A host asked to be left alone for longer than any of its items would wait."""
 
