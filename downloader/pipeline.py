@@ -173,6 +173,7 @@ class _Run:
                 staging=workspace.staging,
                 processes=processes,
                 is_foreign=workspace.is_foreign,
+                environment=dict(os.environ),
             )
             for settings, processes in shares_of(self._settings, shards, self._processes)
         ]
@@ -245,6 +246,8 @@ class _Run:
                 "the same command continues with them"
             )
         gauges = self._stages.gauges()
+        if gauges.rebuilds:
+            self._workspace.sweep()
         summary = replace(
             with_figures(
                 summary_of(journal.counts()),

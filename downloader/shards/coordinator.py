@@ -8,9 +8,9 @@ import selectors
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe as Pipes
 from typing import Any
 
@@ -29,7 +29,7 @@ from downloader.shards.pipe import Pipe, Waker
 from downloader.shards.process import ShardConfig, run_shard
 from downloader.stages import Start
 from downloader.stop import Stop
-from downloader.telemetry.interface import Gauges
+from downloader.telemetry.interface import Gauges, together
 from downloader.transform.processes import start_context, starting
 from downloader.transform.recovery import FailureStreak
 
@@ -61,6 +61,8 @@ class _Shard:
     outgoing: list[object] = field(default_factory=list)
     """To be sent to it."""
     silent_ticks: int = 0
+    is_up: bool = False
+    """Whether it has given a first sign of life: what is leased to it is begun at once."""
     has_ended: bool = False
 
     @property
@@ -121,12 +123,12 @@ class Coordinator:
         self._suspects: set[int] = set()
         """Items that were in hand when several shards died: each is leased alone, to a shard set apart."""
         self._streak = FailureStreak()
-        self._restarts = 0
         self._is_draining = False
         self._is_finishing = False
         self._rate: float | None = None
         """Bytes a second that each shard was last told to keep to."""
-        self._last = Gauges()
+        self._past: list[Gauges] = []
+        """What shards that are no more have last shown."""
         self._handlers: dict[type, Callable[[_Shard, Any], None]] = {
             tuple: self._take_fact,
             messages.Released: self._take_released,
@@ -172,7 +174,7 @@ class Coordinator:
         self._selector.register(shard.pipe, selectors.EVENT_READ, shard)
 
     def wait_until_up(self) -> None:
-        """Nothing is waited for: what is leased lies in the pipes until a shard is up."""
+        """Nothing is waited for: work is leased to each shard as soon as it is up."""
 
     def start_threads(self, start: Start) -> list[threading.Thread]:
         """Start the coordinating thread."""
@@ -184,8 +186,7 @@ class Coordinator:
 
     def gauges(self) -> Gauges:
         """The shards together."""
-        every = [shard.gauges for shard in list(self._shards.values())]
-        return _together(every, self._restarts) if every else self._last
+        return together([*self._past, *(shard.gauges for shard in list(self._shards.values()))])
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -259,7 +260,7 @@ class Coordinator:
     def _those_with(self, has_room: Callable[[_Shard], object]) -> list[_Shard]:
         """Shards with room for more, those with least in hand first."""
         apart = self._apart()
-        shards = [shard for shard in self._shards.values() if shard is not apart and has_room(shard)]
+        shards = [shard for shard in self._shards.values() if shard.is_up and shard is not apart and has_room(shard)]
         return sorted(shards, key=lambda shard: shard.holdings.items)
 
     def _lease_local(self) -> None:
@@ -296,7 +297,7 @@ class Coordinator:
             owner = self._shards.get(task.shard)  # None if dead: what it had in hand is done anew
         elif task.id in self._suspects:
             owner = self._apart()
-            if owner is None or owner.holdings.items:
+            if owner is None or not owner.is_up or owner.holdings.items:
                 self._scheduler.put_again(batch.host, [task], _TICK_S)
                 owner = None
         else:
@@ -365,26 +366,28 @@ class Coordinator:
 
     def _take_gauges(self, shard: _Shard, gauges: Gauges) -> None:
         shard.gauges = gauges
+        shard.is_up = True
 
     # -- deaths --------------------------------------------------------------------------------------------------------
 
     def _shard_is_gone(self, shard: _Shard) -> None:
         """A shard has ended or died; unless the run is at its end, another one takes its place."""
-        self._last = self.gauges()
         self._selector.unregister(shard.pipe)
         shard.pipe.close()
         del self._shards[shard.number]
         shard.process.kill()
         shard.process.join()
+        gauges = replace(shard.gauges, queue_depth=0, worker_rss_bytes=None)
         if shard.has_ended or self._is_draining:
+            self._past.append(gauges)
             return
+        self._past.append(replace(gauges, queue_size=0, threads=0, rebuilds=gauges.rebuilds + 1))
         self._streak.failure(time.monotonic())
         hosts, left = shard.holdings.abandoned()
         for host in hosts:
             self._scheduler.batch_done(host)
         for task in left:
             self._give_again(task)
-        self._restarts += 1
         self._start_shard(shard.config)
 
     def _give_again(self, task: LocalTask) -> None:
@@ -414,20 +417,6 @@ class Coordinator:
         for shard in self._shards.values():
             shard.process.kill()
             shard.process.join()
-
-
-def _together(gauges: Sequence[Gauges], restarts: int) -> Gauges:
-    """The gauges of several shards as those of one group of stages."""
-    return Gauges(
-        queue_depth=sum(each.queue_depth for each in gauges),
-        queue_size=sum(each.queue_size for each in gauges),
-        waited_s=sum(each.waited_s for each in gauges),
-        worker_rss_bytes=max((each.worker_rss_bytes or 0 for each in gauges), default=0) or None,
-        rebuilds=sum(each.rebuilds for each in gauges) + restarts,
-        threads=sum(each.threads for each in gauges),
-        pace=next((each.pace for each in gauges if each.pace), None),
-        transport=next((each.transport for each in gauges if each.transport), None),
-    )
 
 
 def _crashed(item: Item) -> Failed:

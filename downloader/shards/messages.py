@@ -8,8 +8,9 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
+from downloader.errors import CannotGoOn, DownloaderError
 from downloader.model.items import (
     Fact,
     Failed,
@@ -130,7 +131,14 @@ class Claim:
 class Problem:
     """The exception that ended a shard."""
 
-    error: BaseException
+    error: DownloaderError
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """The problem that an exception is; one that is not meant to end runs is a defect."""
+        if not isinstance(error, DownloaderError):
+            error = CannotGoOn(f"a defect in downloader, please report it: {type(error).__name__}: {error}")
+        return cls(error)
 
 
 @dataclass(frozen=True, slots=True)

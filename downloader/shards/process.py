@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -36,7 +36,8 @@ class ShardConfig:
     """What a shard is given at its start.
 
     `settings` hold its own share of threads and queue; `processes` is its share of the transform processes.
-    `is_foreign` says whether the output held files before any run worked on it.
+    `is_foreign` says whether the output held files before any run worked on it. `environment` are the variables of the
+    run, which may have changed since the fork server was started.
     """
 
     settings: Settings
@@ -44,6 +45,7 @@ class ShardConfig:
     staging: Path
     processes: int
     is_foreign: bool
+    environment: Mapping[str, str]
 
     @property
     def limit_rate(self) -> int | None:
@@ -57,10 +59,15 @@ def run_shard(config: ShardConfig, receiver: Connection, sender: Connection) -> 
         signal.signal(number, signal.SIG_IGN)  # the coordinator alone handles them
     if hasattr(signal, "pthread_sigmask"):  # blocked while processes are started
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.environ.update(config.environment)
     if config.settings.makes_images:
         prepare()  # loads while this process does
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _Shard(config, Pipe(receiver, sender, blocking=True)).run()
+    pipe = Pipe(receiver, sender, blocking=True)
+    try:
+        _Shard(config, pipe).run()
+    except BaseException as error:  # noqa: BLE001 - the coordinator raises it
+        pipe.send([messages.Problem.of(error)])
 
 
 def _exit_with_parent() -> None:
@@ -121,9 +128,10 @@ class _Shard:
             threads = self._stages.start_threads(supervisor.start)
             supervisor.watch(threads, self._tick)
         self._outbox.post(self._stages.gauges())
-        self._outbox.post(messages.Problem(supervisor.problem) if supervisor.problem else messages.Ended())
+        self._outbox.post(messages.Ended())
         self._outbox.close()
         sender.join()
+        supervisor.raise_problem()
 
     def _send(self) -> None:
         with suppress(OSError):  # without a coordinator this process ends at once

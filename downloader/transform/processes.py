@@ -40,7 +40,8 @@ def starting() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if has_masks else ()
     try:
         if has_masks:
-            resource_tracker.ensure_running()  # started later, it would unblock SIGINT again
+            with _without_warnings():
+                resource_tracker.ensure_running()  # started later, it would unblock SIGINT again
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     except (OSError, EOFError) as problem:
@@ -48,6 +49,23 @@ def starting() -> Iterator[None]:
     finally:
         if has_masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Processes started in this block do not warn of leaked semaphores.
+
+    A shard that is killed leaves its own behind. The resource tracker, which removes them, would say so on stderr.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def silence_stderr() -> None:
