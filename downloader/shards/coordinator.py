@@ -378,7 +378,7 @@ class Coordinator:
         shard.process.kill()
         shard.process.join()
         gauges = replace(shard.gauges, queue_depth=0, worker_rss_bytes=None)
-        if shard.has_ended or self._is_draining:
+        if shard.has_ended or self._is_draining or self._is_finishing:
             self._past.append(gauges)
             return
         self._past.append(replace(gauges, queue_size=0, threads=0, rebuilds=gauges.rebuilds + 1))
