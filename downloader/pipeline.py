@@ -116,6 +116,7 @@ class _Run:
         self._stop = stop
         processes = settings.concurrency.processes
         self._processes = (os.cpu_count() or 1) if processes == "auto" else processes
+        shards = shard_count(settings, cpus=os.cpu_count() or 1, processes=self._processes)
         self._gave_up = False
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)
@@ -130,6 +131,7 @@ class _Run:
                 replace=settings.output.overwrite == "always",
                 variants=rules.variants,
                 is_foreign=workspace.is_foreign,
+                are_durable=shards > 1,
             ),
             journal.record,
             self._telemetry.observers,
@@ -144,7 +146,6 @@ class _Run:
             changed=waker.wake,
         )
         backlog = Backlog(journal.open_local, stop.draining.is_set, waker.wake)
-        shards = shard_count(settings, cpus=os.cpu_count() or 1, processes=self._processes)
         self._stages: StageGroup = (
             self._stages_here(backlog, duplicates) if shards == 1 else self._sharded(shards, backlog, duplicates, waker)
         )

@@ -13,12 +13,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from downloader.config.settings import Settings
-from downloader.model.items import Item
+from downloader.model.items import Fetched, Item, Transformed
 from downloader.naming.rules import NamingRules
 from downloader.screening import Screening
 from downloader.shards import messages
 from downloader.shards.feed import Post, ShardFeed, ShardLocalFeed
-from downloader.shards.outbox import Outbox
+from downloader.shards.outbox import DurableFacts, Outbox
 from downloader.shards.pipe import Pipe
 from downloader.sinks.files import FilesSink
 from downloader.stages import Stages
@@ -87,8 +87,12 @@ class _Shard:
         self._feed = ShardFeed(self._outbox.post, is_stopped)
         self._local_feed = ShardLocalFeed(is_stopped)
         self._claims = _Claims(self._outbox.post, self._stop.aborted.is_set)
+        store = LocalStore(config.root)
+        self._facts = DurableFacts(
+            store.sync_staged, Transformed if settings.makes_images else Fetched, self._outbox.post
+        )
         sink = FilesSink(
-            LocalStore(config.root),
+            store,
             replace=settings.output.overwrite == "always",
             variants=NamingRules.from_settings(settings).variants,
             is_foreign=config.is_foreign,
@@ -100,7 +104,7 @@ class _Shard:
             feed=self._feed,
             local_feed=self._local_feed,
             screening=Screening(sink, self._claims if settings.source.dedup else None),
-            emit=self._outbox.emit,
+            emit=self._facts.emit,
             stop=self._stop,
         )
         self._gauges_due_s = 0.0
@@ -124,9 +128,12 @@ class _Shard:
             self._stages.wait_until_up()
             supervisor = Supervisor(self._stop, self._stages.abort)
             sender.start()
+            syncer = supervisor.start("sync", self._facts.run)
             threading.Thread(target=self._receive, name="receive", daemon=True).start()
             threads = self._stages.start_threads(supervisor.start)
             supervisor.watch(threads, self._tick)
+        self._facts.close()
+        syncer.join()
         self._outbox.post(self._stages.gauges())
         self._outbox.post(messages.Ended())
         self._outbox.close()

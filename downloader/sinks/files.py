@@ -50,21 +50,30 @@ class FilesSink:
         replace: results replace files of any origin that have their names.
         variants: the names of the sizes; they tell what an existing output could be called.
         is_foreign: whether the store held files before any run worked on it.
+        are_durable: whether the files of results are on disk already when they come here.
     """
 
     def __init__(
-        self, store: Store, *, replace: bool = False, variants: Sequence[str | None] = (None,), is_foreign: bool = True
+        self,
+        store: Store,
+        *,
+        replace: bool = False,
+        variants: Sequence[str | None] = (None,),
+        is_foreign: bool = True,
+        are_durable: bool = False,
     ) -> None:
         self._store = store
         self._replace = replace
         self._variants = variants
         self._is_foreign = is_foreign
+        self._are_durable = are_durable
 
     def store(self, batch: Sequence[Result | Failed | Skipped | Unchanged]) -> list[Outcome]:
         """Store the results of a batch durably; other facts pass through."""
         started_s = time.monotonic()
         moves = {index: _moves(fact) for index, fact in enumerate(batch) if isinstance(fact, Transformed | Fetched)}
-        self._store.sync_staged(move.staged for files in moves.values() for move in files)
+        if not self._are_durable:
+            self._store.sync_staged(move.staged for files in moves.values() for move in files)
         outcomes: list[Outcome] = [
             fact if isinstance(fact, Failed | Skipped | Unchanged) else self._place(fact.item, moves[index])
             for index, fact in enumerate(batch)

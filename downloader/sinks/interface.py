@@ -10,6 +10,11 @@ Result = Transformed | Fetched
 """What is stored: images, or with `fetch` the bytes as they came."""
 
 
+def staged_paths(result: Result) -> list[str]:
+    """The files of a result that are to be stored."""
+    return [result.path] if isinstance(result, Fetched) else [rendition.path for rendition in result.renditions]
+
+
 class Sink(Protocol):
     """Stores results. Any thread may call `existing_output`, `has_outputs` and `open`; the writer thread the others.
 
