@@ -24,9 +24,10 @@ from downloader.scheduling.interface import Emit, LeaseBatch
 from downloader.scheduling.scheduler import Scheduler
 from downloader.screening import Claims
 from downloader.shards import messages
+from downloader.shards import process as shard_process
 from downloader.shards.holdings import Holdings, Kept, UrlTask
 from downloader.shards.pipe import Pipe, Waker
-from downloader.shards.process import ShardConfig, run_shard
+from downloader.shards.process import ShardConfig
 from downloader.stages import Start
 from downloader.stop import Stop
 from downloader.telemetry.interface import Gauges, together
@@ -160,7 +161,7 @@ class Coordinator:
         self._started += 1
         with shard_sends, shard_receives, starting():
             process = start_context().Process(
-                target=run_shard, args=(config, shard_receives, shard_sends), name=f"shard-{number}"
+                target=shard_process.run_shard, args=(config, shard_receives, shard_sends), name=f"shard-{number}"
             )
             process.start()
         shard = _Shard(
