@@ -17,7 +17,7 @@ from typing import Any
 
 from downloader import Settings, run
 from downloader.config.settings import ConcurrencyOptions, OutputOptions, RunOptions
-from downloader.model.items import Fetched, Item, Validator
+from downloader.model.items import Fetched, Validator
 from downloader.model.spans import Phase, Span
 from downloader.shards import messages, process
 from downloader.shards.pipe import Pipe
@@ -46,7 +46,8 @@ def stub_shard(config: ShardConfig, receiver: Connection, sender: Connection) ->
         pipe.send(told)
 
 
-def _fetched(config: ShardConfig, item: Item) -> messages.Flat:
+def _fetched(config: ShardConfig, task: messages.Flat) -> messages.Flat:
+    item = messages.unpack_item(task)
     path = f"{config.staging}/{item.id}.body"
     with open(path, "xb", buffering=0) as body:  # noqa: PTH123 - as the download stage does
         body.write(_BODY)
