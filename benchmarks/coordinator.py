@@ -37,7 +37,7 @@ def stub_shard(config: ShardConfig, receiver: Connection, sender: Connection) ->
         for message in pipe.receive():
             if isinstance(message, messages.LeaseUrls):
                 told += [
-                    _fetched(config, messages.unpack_item(task)) for task in message.tasks if not isinstance(task, int)
+                    _fetched(config, task) for task in message.tasks if not isinstance(task, int)
                 ]
                 told.append(messages.Released(message.batch, 0))
             elif isinstance(message, messages.Finish):

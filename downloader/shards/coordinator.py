@@ -32,7 +32,7 @@ from downloader.stages import Start
 from downloader.stop import Stop
 from downloader.telemetry.interface import Gauges, together
 from downloader.transform.processes import start_context, starting
-from downloader.transform.recovery import FailureStreak
+from downloader.transform.recovery import ExitCause, FailureStreak, exit_cause, is_to_blame
 
 _TICK_S = 0.1
 """Seconds that the thread waits at most."""
@@ -43,8 +43,8 @@ _LOCAL_ITEMS_PER_PROCESS = 24
 """Local items that a shard has in hand for each transform process: a process takes up to 16 at once, and needs the next
 ones while its results travel."""
 _LOCAL_PORTION = 8
-_MAX_DEATHS = 3
-"""Shards that may die with the same item in hand; it is given to the last of them alone."""
+_SUSPECT_DEATHS = 2
+"""Shards that may die with the same item in hand before it is leased alone."""
 _END_S = 5.0
 """Seconds that shards get to end by themselves after an abort."""
 
@@ -120,9 +120,9 @@ class Coordinator:
         self._again: deque[LocalTask] = deque()
         """What dead shards had in hand and needs no network, or is fetched already."""
         self._deaths: Counter[int] = Counter()
-        """How many shards have died with an item in hand."""
-        self._suspects: set[int] = set()
-        """Items that were in hand when several shards died: each is leased alone, to a shard set apart."""
+        """How many shards have died with an item in hand that was not fetched yet."""
+        self._suspects: dict[int, list[ExitCause]] = {}
+        """Items that were in hand at several deaths: each is leased alone, to a shard set apart. Why those ended."""
         self._streak = FailureStreak()
         self._is_draining = False
         self._is_finishing = False
@@ -335,7 +335,7 @@ class Coordinator:
     def _take_fact(self, shard: _Shard, flat: messages.Flat) -> None:
         self._streak.progress()
         fact = shard.holdings.fact(flat)
-        self._suspects.discard(fact.item.id)
+        self._suspects.pop(fact.item.id, None)
         self._emit(fact)
 
     def _take_released(self, shard: _Shard, message: messages.Released) -> None:
@@ -376,7 +376,7 @@ class Coordinator:
         self._selector.unregister(shard.pipe)
         shard.pipe.close()
         del self._shards[shard.number]
-        shard.process.kill()
+        shard.process.kill()  # closed its pipe, and may still be there
         shard.process.join()
         gauges = replace(shard.gauges, queue_depth=0, worker_rss_bytes=None)
         if shard.has_ended or self._is_draining or self._is_finishing:
@@ -387,23 +387,32 @@ class Coordinator:
         hosts, left = shard.holdings.abandoned()
         for host in hosts:
             self._scheduler.batch_done(host)
+        cause = exit_cause(shard.process.exitcode)
         for task in left:
-            self._give_again(task)
+            self._give_again(task, cause)
         self._start_shard(shard.config)
 
-    def _give_again(self, task: LocalTask) -> None:
-        item = task.item if isinstance(task, Fetched) else task
-        self._deaths[item.id] += 1
-        if self._deaths[item.id] == _MAX_DEATHS:
-            self._suspects.discard(item.id)
-            self._emit(_crashed(item))
+    def _give_again(self, task: LocalTask, cause: ExitCause) -> None:
+        """Do again what a dead shard had in hand, or give it up."""
+        if isinstance(task, Fetched):  # its transform processes find out by themselves what kills them
+            self._again.append(task)
             return
-        if self._deaths[item.id] > 1 and not isinstance(task, Fetched):
-            self._suspects.add(item.id)
-        if isinstance(task, Item) and isinstance(task.what, Url):
+        if self._is_to_blame(task, cause):
+            self._emit(_crashed(task))
+        elif isinstance(task.what, Url):
             self._scheduler.put_again(host_of(task.source), [task], 0.0)
         else:
             self._again.append(task)
+
+    def _is_to_blame(self, item: Item, cause: ExitCause) -> bool:
+        self._deaths[item.id] += 1
+        alone = self._suspects.get(item.id)
+        if alone is not None:
+            alone.append(cause)
+            return is_to_blame(alone)
+        if self._deaths[item.id] >= _SUSPECT_DEATHS:
+            self._suspects[item.id] = []
+        return False
 
     def _end(self) -> None:
         """After an abort: let the shards keep what they have of unfinished downloads, for a few seconds."""
@@ -421,5 +430,5 @@ class Coordinator:
 
 
 def _crashed(item: Item) -> Failed:
-    message = f"{_MAX_DEATHS} processes that worked on it ended abnormally; it may need more memory than there is"
+    message = "the processes that fetched it died, one after another; is there too little memory?"
     return Failed(item=item, stage=Stage.DOWNLOAD, kind=FailureKind.WORKER_CRASH, message=message)

@@ -211,8 +211,13 @@ def test_a_killed_shard_costs_time_only(cli: Command, slow_list: Path, mode: str
     assert '"rebuilds"' in out or out
 
 
-def test_an_item_that_kills_its_shard_again_and_again_is_given_up(cli: Command, site: Site) -> None:
-    """The server kills the process that asks for this one; all others succeed."""
+@pytest.mark.parametrize(
+    ("how", "times"), [(signal.SIGSEGV, 3), pytest.param(signal.SIGKILL, 10, marks=pytest.mark.crash)]
+)
+def test_an_item_that_kills_its_shard_again_and_again_is_given_up(
+    cli: Command, site: Site, how: int, times: int
+) -> None:
+    """The server kills the process that asks for this one; all others succeed. A kill from outside is no proof."""
     killed: list[int] = []
 
     def deadly(handler: Handler) -> None:
@@ -220,14 +225,15 @@ def test_an_item_that_kills_its_shard_again_and_again_is_given_up(cli: Command, 
         for entry in psutil.net_connections("tcp"):
             if entry.laddr and entry.laddr.port == peer and entry.pid and entry.pid != os.getpid():
                 killed.append(entry.pid)
-                psutil.Process(entry.pid).kill()
+                os.kill(entry.pid, how)
+        handler.close_connection = True
 
     urls = listed(cli, site, 30, {"/11.jpg": deadly})
     process = start(cli, "fetch", urls, "--shards", 2, "-t", 4)
     process.communicate(timeout=END_S)
     assert process.returncode == 1
     items = cli.items()
-    assert len(killed) == 3
+    assert len(killed) == times
     assert [name for name, item in items.items() if item["state"] != "succeeded"] == ["11.jpg"]
     assert items["11.jpg"]["kind"] == "worker_crash"
 
