@@ -12,6 +12,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
+    ImagePalette,
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,
@@ -21,8 +22,10 @@ from PIL import (
 )
 
 from downloader.model.failures import FailureKind
-from downloader.transform import color, sniff
+from downloader.transform import color, png, sniff
 from downloader.transform.picture import ImageError, plain
+from downloader.transform.readable import Readable, damaged, ends_early, unsupported
+from downloader.transform.rows import LastRow
 
 _READERS = (
     AvifImagePlugin,
@@ -62,12 +65,23 @@ def identify(data: bytes) -> str:
     return found.format
 
 
-def open_image(name: str, data: bytes) -> ImageFile.ImageFile:
+def inspect(name: str, data: bytes) -> Readable:
+    """Read what the structure of the file says; raises `ImageError` if it can be no image."""
+    if name == "png":
+        return png.inspect(data)
+    return Readable(data=data)
+
+
+def open_image(name: str, source: Readable) -> ImageFile.ImageFile:
     """Open bytes of a known format: reads the header, decodes no pixel, tries only that format's parser.
 
     Pillow's format names are ours in upper case.
     """
-    return Image.open(BytesIO(data), formats=[name.upper()])
+    image = Image.open(BytesIO(source.data), formats=[name.upper()])
+    image.info |= source.info
+    if name == "png" and image.mode == "P":
+        image.palette = ImagePalette.raw("RGB", png.palette_entries(source.data))
+    return image
 
 
 def _refusal(found: sniff.Rejected) -> str:
@@ -113,17 +127,13 @@ def _diagnosis(name: str, data: bytes, error: Exception) -> ImageError:
     if "out of memory" in reason.lower() or _short_of_memory(name, data):
         return ImageError(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if "truncated" in reason.lower() or sniff.ends_early(name, data):
-        advice = "fetch it again, or take what is there with --truncated keep"
-        return ImageError(FailureKind.TRUNCATED_IMAGE, f"the {name} image ends early: {advice}")
+        return ends_early(name)
     if isinstance(error, UnidentifiedImageError):
         reason = _reason_of_refusal(name, data)
     process = sniff.jpeg_process(data) if name == "jpeg" else None
     if process or (name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF)):
-        kind = f"{process} JPEG" if process else f"kind of TIFF ({reason})"
-        return ImageError(FailureKind.UNSUPPORTED_FORMAT, f"this {kind} is not supported: convert it to PNG first")
-    return ImageError(
-        FailureKind.CORRUPT_IMAGE, f"the {name} image is damaged ({reason}): fetch it again or replace it"
-    )
+        return unsupported(f"a {process} JPEG" if process else f"a kind of TIFF ({reason})")
+    return damaged(name, reason)
 
 
 def _short_of_memory(name: str, data: bytes) -> bool:
@@ -162,23 +172,40 @@ class Pixels:
     cut: bool = False
 
 
-def load(name: str, data: bytes, image: ImageFile.ImageFile, *, reduction: int = 1, keep_cut: bool = False) -> Pixels:
+def load(
+    name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int = 1, keep_cut: bool = False
+) -> Pixels:
     """Decode the pixels of the current frame, a JPEG at 1/`reduction` of its size.
 
     With `keep_cut`, a file that ends early yields what it has instead of failing.
     """
+    with decoding(name, source.data):
+        pixels = _decoded(name, source, image, reduction=reduction, keep_cut=keep_cut)
+        if name == "png":
+            png.check_pixels(source.data)
+    return pixels
+
+
+def _decoded(
+    name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int, keep_cut: bool
+) -> Pixels:
+    last = LastRow(image, png.last_row(source.data)) if name == "png" else None
     try:
-        with decoding(name, data):
-            return _load(image, reduction)
+        with decoding(name, source.data):
+            pixels = _load(image, reduction)
+            if last is None or not last.untouched() or png.has_all_rows(source.data):
+                return pixels
+        raise ends_early(name)
     except ImageError as failure:
         if not keep_cut or failure.kind is not FailureKind.TRUNCATED_IMAGE:
             raise
-    with decoding(name, data):
-        if name == "jpeg":  # given an end, libjpeg fills what is missing, without which progressive images show nothing
-            image = open_image(name, data + b"\xff\xd9")
-        else:  # rows decoded so far are in the image already; there is nothing left to read
-            image.tile = []
-        return replace(_load(image, reduction), cut=True)
+    if name == "jpeg":  # given an end, libjpeg fills what is missing, without which progressive images show nothing
+        image = open_image(name, replace(source, data=source.data + b"\xff\xd9"))
+    else:  # rows decoded so far are in the image already; there is nothing left to read
+        image.tile = []
+    if last is not None and last.untouched():
+        last.wipe()
+    return replace(_load(image, reduction), cut=True)
 
 
 def _load(image: ImageFile.ImageFile, reduction: int) -> Pixels:

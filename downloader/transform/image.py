@@ -31,6 +31,7 @@ from downloader.model.spans import Phase
 from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
 from downloader.transform.geometry import ResizePlan, Sides
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
+from downloader.transform.readable import Readable
 from downloader.transform.recorder import SpanRecorder
 from downloader.transform.resample import Resampler
 
@@ -90,6 +91,7 @@ class _Rendering:
     data: bytes
     settings: TransformOptions
     recorder: SpanRecorder
+    source: Readable = field(init=False)
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
 
     def picture(self) -> Picture:
@@ -98,7 +100,9 @@ class _Rendering:
             if declared := sniff.sides(name, self.data):
                 self._check_pixels(declared, 1)
             with decode.decoding(name, self.data):
-                image = decode.open_image(name, self.data)
+                source = self.source = decode.inspect(name, self.data)
+                self.data = source.data
+                image = decode.open_image(name, source)
                 animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             target = self._target(name, animated=animated)
             several = animated and self.settings.animated == "all" and {name, target} <= _MOVING
@@ -106,6 +110,8 @@ class _Rendering:
                 frames = image.n_frames if several else 1  # type: ignore[attr-defined]
             self._check_pixels(image.size, frames)
             self._check_wanted(image.size)
+        for warning in source.warnings:
+            self._warn(warning)
         if animated and not several:
             self._warn(Warn.FRAMES_DROPPED)
         if name == "jpeg" and metadata.has_gain_map(image, self.data):
@@ -119,9 +125,8 @@ class _Rendering:
             if name == "jpeg":  # only JPEG decodes at a smaller scale; its orientation can be read before the pixels
                 upright = geometry.turned(image.size, metadata.orientation(image))
                 reduction = geometry.scaled_decode(self._plans(upright))
-            pixels = decode.load(
-                name, self.data, image, reduction=reduction, keep_cut=self.settings.truncated == "keep"
-            )
+            keep_cut = self.settings.truncated == "keep"
+            pixels = decode.load(name, self.source, image, reduction=reduction, keep_cut=keep_cut)
         if pixels.cut:
             self._warn(Warn.TRUNCATED_KEPT)
         turn = metadata.orientation(pixels.image)
