@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from downloader.model.failures import FailureKind
-from downloader.transform import color, png, sniff
+from downloader.transform import color, isobmff, png, sniff
 from downloader.transform.picture import ImageError, plain
 from downloader.transform.readable import Readable, damaged, ends_early, unsupported
 from downloader.transform.rows import LastRow
@@ -69,6 +69,8 @@ def inspect(name: str, data: bytes) -> Readable:
     """Read what the structure of the file says; raises `ImageError` if it can be no image."""
     if name == "png":
         return png.inspect(data)
+    if name in {"avif", "heif"}:
+        return isobmff.inspect(name, data)
     return Readable(data=data)
 
 
@@ -183,7 +185,10 @@ def load(
         pixels = _decoded(name, source, image, reduction=reduction, keep_cut=keep_cut)
         if name == "png":
             png.check_pixels(source.data)
-    return pixels
+    if source.visible is None:
+        return pixels
+    visible = pixels.image.crop(source.visible)
+    return replace(pixels, image=visible, size=visible.size)
 
 
 def _decoded(

@@ -31,7 +31,7 @@ from downloader.model.spans import Phase
 from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
 from downloader.transform.geometry import ResizePlan, Sides
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
-from downloader.transform.readable import Readable
+from downloader.transform.readable import Box, Readable
 from downloader.transform.recorder import SpanRecorder
 from downloader.transform.resample import Resampler
 
@@ -109,7 +109,8 @@ class _Rendering:
             with decode.decoding(name, self.data):
                 frames = image.n_frames if several else 1  # type: ignore[attr-defined]
             self._check_pixels(image.size, frames)
-            self._check_wanted(image.size)
+            left, top, right, bottom = self._visible(image)
+            self._check_wanted((right - left, bottom - top))
         for warning in source.warnings:
             self._warn(warning)
         if animated and not several:
@@ -129,7 +130,7 @@ class _Rendering:
             pixels = decode.load(name, self.source, image, reduction=reduction, keep_cut=keep_cut)
         if pixels.cut:
             self._warn(Warn.TRUNCATED_KEPT)
-        turn = metadata.orientation(pixels.image)
+        turn = self._turn(pixels.image)
         upright = geometry.turned(pixels.size, turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target)
@@ -148,8 +149,9 @@ class _Rendering:
 
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
-        turn = metadata.orientation(image)
-        upright = geometry.turned(image.size, turn)
+        turn = self._turn(image)
+        left, top, right, bottom = self._visible(image)
+        upright = geometry.turned((right - left, bottom - top), turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target, image.n_frames)  # type: ignore[attr-defined]
         finished: list[list[Image.Image]] = [[] for _ in plans]
@@ -174,7 +176,7 @@ class _Rendering:
 
     def _frames(self, name: str, image: ImageFile.ImageFile) -> Iterator[Image.Image]:
         """A copy of the whole picture at every frame; of a truncated file the frames it has, if the settings say so."""
-        size = image.size
+        visible = self._visible(image)
         first = 1 if getattr(image, "default_image", False) else 0  # an APNG may start with a still for old viewers
         color.clear_colour_in_8_bits(image)
         for index in range(first, image.n_frames):  # type: ignore[attr-defined]
@@ -183,13 +185,21 @@ class _Rendering:
                 with self.recorder.phase(Phase.DECODE), decode.decoding(name, self.data), limit:
                     image.seek(index)
                     image.load()
-                    frame = image.crop((0, 0, *size))  # frames of a GIF may reach beyond the first
+                    frame = image.crop(visible)  # frames of a GIF may reach beyond the first
             except ImageError as failure:
                 if index == first or self.settings.truncated != "keep" or failure.kind != FailureKind.TRUNCATED_IMAGE:
                     raise
                 self._warn(Warn.TRUNCATED_KEPT)
                 return
             yield frame
+
+    def _visible(self, image: Image.Image) -> Box:
+        """The part of the stored pixels that belongs to the picture."""
+        return self.source.visible or (0, 0, *image.size)
+
+    def _turn(self, image: Image.Image) -> int:
+        """The EXIF orientation: as the container says, where it does."""
+        return metadata.orientation(image) if self.source.turn is None else self.source.turn
 
     def _finish(
         self, source: Resampler, plan: ResizePlan, target: str, *, turn: int, reduction: float, profile: bytes | None
