@@ -1,7 +1,7 @@
 """Decode bytes into pixels: the header first, pixels once it is acceptable; every failure has its kind."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from downloader.model.failures import FailureKind
-from downloader.transform import color, isobmff, png, sniff
+from downloader.transform import color, isobmff, jpeg, png, sniff, webp
 from downloader.transform.picture import ImageError, plain
 from downloader.transform.readable import Readable, damaged, ends_early, unsupported
 from downloader.transform.rows import LastRow
@@ -79,11 +79,39 @@ def open_image(name: str, source: Readable) -> ImageFile.ImageFile:
 
     Pillow's format names are ours in upper case.
     """
-    image = Image.open(BytesIO(source.data), formats=[name.upper()])
+    try:
+        image = _opened(name, source.data)
+    except Exception:
+        repaired = _repaired(name, source.data)
+        if repaired is None:
+            raise
+        image = repaired
     image.info |= source.info
     if name == "png" and image.mode == "P":
         image.palette = ImagePalette.raw("RGB", png.palette_entries(source.data))
     return image
+
+
+def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
+    return Image.open(BytesIO(data), formats=[name.upper()])
+
+
+def _repaired(name: str, data: bytes) -> ImageFile.ImageFile | None:
+    """The file opened without the parts that no pixel depends on; None if that does not help."""
+    for repair in _repairs(name, data):
+        with suppress(Exception):
+            image = _opened(name, repair.data)
+            if repair.profile_lost:
+                image.info.setdefault("icc_profile", None)
+            return image
+    return None
+
+
+def _repairs(name: str, data: bytes) -> Iterable[jpeg.Repair]:
+    if name == "jpeg":
+        return jpeg.repairs(data)
+    other = isobmff.without_exif(data) if name == "avif" else webp.repaired(data) if name == "webp" else None
+    return [] if other is None else [jpeg.Repair(data=other, profile_lost=False)]
 
 
 def _refusal(found: sniff.Rejected) -> str:
@@ -132,9 +160,10 @@ def _diagnosis(name: str, data: bytes, error: Exception) -> ImageError:
         return ends_early(name)
     if isinstance(error, UnidentifiedImageError):
         reason = _reason_of_refusal(name, data)
-    process = sniff.jpeg_process(data) if name == "jpeg" else None
-    if process or (name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF)):
-        return unsupported(f"a {process} JPEG" if process else f"a kind of TIFF ({reason})")
+    if name == "jpeg" and (kind := jpeg.rare_kind(data)):
+        return unsupported(kind)
+    if name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF):
+        return unsupported(f"a kind of TIFF ({reason})")
     return damaged(name, reason)
 
 
@@ -202,15 +231,33 @@ def _decoded(
                 return pixels
         raise ends_early(name)
     except ImageError as failure:
-        if not keep_cut or failure.kind is not FailureKind.TRUNCATED_IMAGE:
+        if failure.kind is not FailureKind.TRUNCATED_IMAGE:
             raise
+        cut = failure
+    if name == "jpeg" and (whole := _whole_without_end(source, reduction)):
+        return whole
+    if not keep_cut:
+        raise cut
     if name == "jpeg":  # given an end, libjpeg fills what is missing, without which progressive images show nothing
-        image = open_image(name, replace(source, data=source.data + b"\xff\xd9"))
+        image = open_image(name, replace(source, data=source.data + jpeg.END))
     else:  # rows decoded so far are in the image already; there is nothing left to read
         image.tile = []
     if last is not None and last.untouched():
         last.wipe()
     return replace(_load(image, reduction), cut=True)
+
+
+def _whole_without_end(source: Readable, reduction: int) -> Pixels | None:
+    """The pixels of a JPEG that lacks its end marker and nothing else; None if it lacks more.
+
+    Such a file may go on in any way without a change to its pixels.
+    """
+    data = source.data.rstrip(b"\xff")
+    if not jpeg.scans_cover_all(data):
+        return None
+    ends = (data + jpeg.END, data + jpeg.NOISE + jpeg.END)
+    one, other = (_load(open_image("jpeg", replace(source, data=end)), reduction) for end in ends)
+    return one if one.image.tobytes() == other.image.tobytes() else None
 
 
 def _load(image: ImageFile.ImageFile, reduction: int) -> Pixels:

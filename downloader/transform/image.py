@@ -113,6 +113,8 @@ class _Rendering:
             self._check_wanted((right - left, bottom - top))
         for warning in source.warnings:
             self._warn(warning)
+        if image.info.get("icc_profile", b"") is None:  # there was one, in pieces that do not fit together
+            self._warn(Warn.ICC_IGNORED)
         if animated and not several:
             self._warn(Warn.FRAMES_DROPPED)
         if name == "jpeg" and metadata.has_gain_map(image, self.data):
