@@ -220,17 +220,26 @@ def load(
     return replace(pixels, image=visible, size=visible.size)
 
 
+def check_frames(name: str, source: Readable) -> None:
+    """Raise `ImageError` if frames of an animation lack pixels that their decoder would not miss."""
+    if name == "png":
+        png.check_frames(source.data)
+
+
 def _decoded(
     name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int, keep_cut: bool
 ) -> Pixels:
     last = LastRow(image, png.last_row(source.data)) if name == "png" else None
     try:
         with decoding(name, source.data):
-            pixels = _load(image, reduction)
+            scaled = name == "jpeg" and reduction > 1 and jpeg.scalable(source.data)
+            pixels = _load(image, reduction if scaled else 1)
             if last is None or not last.untouched() or png.has_all_rows(source.data):
                 return pixels
         raise ends_early(name)
     except ImageError as failure:
+        if name == "png" and failure.kind is FailureKind.CORRUPT_IMAGE and (other := png.without_sum(source.data)):
+            return _load(open_image(name, replace(source, data=other)), 1)
         if failure.kind is not FailureKind.TRUNCATED_IMAGE:
             raise
         cut = failure

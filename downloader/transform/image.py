@@ -159,6 +159,7 @@ class _Rendering:
         finished: list[list[Image.Image]] = [[] for _ in plans]
         durations_ms = []
         kept: bytes | None = None
+        self._check_frames(name)
         for whole in self._frames(name, image):
             durations_ms.append(round(whole.info.get("duration", 0)))
             with self.recorder.phase(Phase.RESIZE):
@@ -175,6 +176,14 @@ class _Rendering:
                 data = encode.encode_animation(animation, target, self.settings, blocks, kept)
             renditions.append(_encoded(variant, target, plan, data))
         return self._picture(name, renditions, upright)
+
+    def _check_frames(self, name: str) -> None:
+        try:
+            decode.check_frames(name, self.source)
+        except ImageError as failure:
+            if self.settings.truncated != "keep" or failure.kind != FailureKind.TRUNCATED_IMAGE:
+                raise
+            self._warn(Warn.TRUNCATED_KEPT)
 
     def _frames(self, name: str, image: ImageFile.ImageFile) -> Iterator[Image.Image]:
         """A copy of the whole picture at every frame; of a truncated file the frames it has, if the settings say so."""

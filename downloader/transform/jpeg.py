@@ -94,6 +94,12 @@ def frame(data: bytes) -> Frame | None:
     return None
 
 
+def scalable(data: bytes) -> bool:
+    """Whether the image can be decoded at a smaller scale: not if it is lossless, without a DCT."""
+    found = frame(data)
+    return found is not None and "lossless" not in _RARE.get(found.marker, "")
+
+
 def rare_kind(data: bytes) -> str | None:
     """The kind of an intact JPEG that is not decoded here, such as "a lossless JPEG"; None for the usual ones."""
     found = frame(data)

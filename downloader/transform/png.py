@@ -8,6 +8,7 @@ no more than themselves.
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -348,6 +349,28 @@ def check_pixels(data: bytes) -> None:
         raise damaged("png", "its pixels do not match their checksum")
 
 
+def without_sum(data: bytes) -> bytes | None:
+    """The file without the checksum inside its zlib stream, if that is all that is wrong with it; otherwise None.
+
+    A decoder that meets a wrong one fails, although the checksums of the chunks show that the pixels are right.
+    """
+    run = list(_pixel_chunks(data))
+    if not all(_intact(data, chunk) for chunk in run):
+        return None
+    body = b"".join(_body(data, chunk) for chunk in run)
+    wanted = _header(data).pixel_bytes()
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)  # without header and checksum (RFC 1950)
+    try:
+        total = _count(stream, body[2:], wanted + _PIECE_BYTES)
+    except zlib.error:
+        return None
+    if total < wanted or not stream.eof:
+        return None
+    kept = b"IDAT" + body[: len(body) - len(stream.unused_data)]
+    chunk = struct.pack(">I", len(kept) - 4) + kept + struct.pack(">I", zlib.crc32(kept))
+    return data[: run[0].start] + chunk + data[run[-1].end :]
+
+
 def has_all_rows(data: bytes) -> bool:
     """Whether the zlib stream of the still image holds all of its rows."""
     wanted = _header(data).pixel_bytes()
@@ -395,23 +418,21 @@ def last_row(data: bytes) -> int:
     return last - 1 if header.interlaced and last and last % 2 == 0 else last  # the last pass holds the odd rows
 
 
-def short_frame(data: bytes) -> bool:
-    """Whether a frame of the animation lacks rows."""
+def check_frames(data: bytes) -> None:
+    """Raise `ImageError` if the pixels of a frame do not match their checksum, or lack rows."""
     header = _header(data)
     wanted = 0
     stream = zlib.decompressobj()
     for chunk in _chunks(data):
-        body = _body(data, chunk)
         if chunk.kind in {b"fcTL", b"IEND"}:
             if wanted > 0:
-                return True
-            if chunk.kind == b"fcTL":
-                width, height = struct.unpack_from(">II", body, 4)
-                wanted, stream = header.pixel_bytes((width, height)), zlib.decompressobj()
+                raise ends_early("png")
+        elif chunk.end <= len(data) and chunk.kind in {b"IDAT", b"fdAT"} and not _intact(data, chunk):
+            raise damaged("png", "the pixels of a frame do not match their checksum")
+        body = _body(data, chunk)
+        if chunk.kind == b"fcTL":
+            width, height = struct.unpack_from(">II", body, 4)
+            wanted, stream = header.pixel_bytes((width, height)), zlib.decompressobj()
         elif chunk.kind in {b"IDAT", b"fdAT"} and wanted > 0:
-            packed = body if chunk.kind == b"IDAT" else body[4:]
-            try:
-                wanted -= _count(stream, packed, wanted)
-            except zlib.error:
-                return False  # told by the decoder
-    return False
+            with suppress(zlib.error):  # told by the decoder
+                wanted -= _count(stream, body if chunk.kind == b"IDAT" else body[4:], wanted)
