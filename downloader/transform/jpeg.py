@@ -5,13 +5,16 @@ they are taken out, which changes nothing: libjpeg takes no colours from a segme
 """
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 _SOI, _EOI, _SOS, _COM, _TEM = 0xD8, 0xD9, 0xDA, 0xFE, 0x01
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
-_RESTARTS = frozenset(range(0xD0, 0xD8))
+_BARE = frozenset((_SOI, _EOI, _TEM, *range(0xD0, 0xD8)))
+"""Markers that begin no segment: these and the restart markers."""
+
 _APPLICATIONS = frozenset((*range(0xE0, 0xF0), _COM))
 _JPEG_LS = 0xF7  # ITU-T T.87
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}
@@ -41,14 +44,13 @@ class _Segment(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame header (B.2.2)."""
 
     marker: int
     bits: int
-    width: int
     height: int
+    width: int
     components: int
 
 
@@ -73,7 +75,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         if marker == 0:  # 0xFF as data
             at += 1
             continue
-        if marker not in {_SOI, _EOI, _TEM, *_RESTARTS}:
+        if marker not in _BARE:
             content += 2
             length = int.from_bytes(data[at + 1 : at + 3], "big")
             at += 1 + max(2, length)
@@ -86,11 +88,24 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 def frame(data: bytes) -> Frame | None:
     """The frame header; None if there is none, or only part of it."""
-    for segment in _segments(data):
-        head = data[segment.content : segment.content + 6]
-        if segment.marker in _FRAMES and len(head) == 6:  # noqa: PLR2004 - precision, two sides, components
-            height, width = int.from_bytes(head[1:3], "big"), int.from_bytes(head[3:5], "big")
-            return Frame(marker=segment.marker, bits=head[0], width=width, height=height, components=head[5])
+    at = _frame_quickly(data)
+    if at is None:
+        at = next((segment.content - 3 for segment in _segments(data) if segment.marker in _FRAMES), None)
+    if at is None or at + 9 > len(data):
+        return None
+    return Frame(data[at], *struct.unpack_from(">BHHB", data, at + 3))
+
+
+def _frame_quickly(data: bytes) -> int | None:
+    """The offset of the marker of a frame header; None if anything stands between the segments before it."""
+    at, end = 2, len(data) - 10
+    while at < end and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _FRAMES:
+            return at + 1
+        if not 0xC0 <= marker < 0xFF or marker in _BARE:
+            return None
+        at += 2 + (data[at + 2] << 8) + data[at + 3]
     return None
 
 
