@@ -226,9 +226,7 @@ def check_frames(name: str, source: Readable) -> None:
         png.check_frames(source.data)
 
 
-def _decoded(
-    name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int, keep_cut: bool
-) -> Pixels:
+def _decoded(name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int, keep_cut: bool) -> Pixels:
     last = LastRow(image, png.last_row(source.data)) if name == "png" else None
     try:
         with decoding(name, source.data):

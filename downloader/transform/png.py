@@ -65,8 +65,12 @@ class _Header:
     def pixel_bytes(self, size: tuple[int, int] | None = None) -> int:
         """The length of all rows with their filter bytes; `size` is that of a frame if it is another one."""
         bits = self.depth * _CHANNELS[self.colour]
-        shape = self if size is None else _Header(
-            width=size[0], height=size[1], depth=self.depth, colour=self.colour, interlaced=self.interlaced
+        shape = (
+            self
+            if size is None
+            else _Header(
+                width=size[0], height=size[1], depth=self.depth, colour=self.colour, interlaced=self.interlaced
+            )
         )
         return sum((1 + (width * bits + 7) // 8) * height for width, height in shape.passes() if width > 0 < height)
 

@@ -39,4 +39,6 @@ def damaged(name: str, reason: str) -> ImageError:
 
 def unsupported(what: str) -> ImageError:
     """The failure of an intact file of a kind that is not read; `what` is such as "a lossless JPEG"."""
-    return ImageError(FailureKind.UNSUPPORTED_FORMAT, f"this is {what}, which is not supported: convert it to PNG first")
+    return ImageError(
+        FailureKind.UNSUPPORTED_FORMAT, f"this is {what}, which is not supported: convert it to PNG first"
+    )

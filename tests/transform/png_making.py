@@ -38,7 +38,9 @@ def simple(*before: bytes, rows: int = 16, colour: Pixel = (200, 100, 50), behin
 
 def random_samples(random: Random, width: int, height: int, depth: int, colour: int) -> list[list[Pixel]]:
     top = 2**depth
-    return [[tuple(random.randrange(top) for _ in range(CHANNELS[colour])) for _ in range(width)] for _ in range(height)]
+    return [
+        [tuple(random.randrange(top) for _ in range(CHANNELS[colour])) for _ in range(width)] for _ in range(height)
+    ]
 
 
 def packed(rows: Sequence[Sequence[Pixel]], depth: int) -> bytes:

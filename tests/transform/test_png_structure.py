@@ -135,7 +135,8 @@ def test_a_defect_of_an_optional_chunk_costs_nothing(kind: bytes, bodies: list[b
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"name", b"name\0", b"name\0\1" + zlib.compress(b"x"), b"name\0\0no zlib", b"\0\0" + zlib.compress(b"")]
+    "body",
+    [b"", b"name", b"name\0", b"name\0\1" + zlib.compress(b"x"), b"name\0\0no zlib", b"\0\0" + zlib.compress(b"")],
 )
 def test_a_profile_that_cannot_be_unpacked_is_told(body: bytes) -> None:
     """A warning; then the colours are those of the next chunk that says something about them."""
@@ -198,7 +199,11 @@ def test_damage_that_decodes_is_found() -> None:
     ("data", "kind", "words"),
     [
         (png(header(4, 4, 8, 3), chunk(b"IDAT", zlib.compress(b"\0" * 20))), "corrupt_image", "no palette"),
-        (png(header(4, 4, 8, 3), chunk(b"PLTE"), chunk(b"IDAT", zlib.compress(b"\0" * 20))), "corrupt_image", "malformed"),
+        (
+            png(header(4, 4, 8, 3), chunk(b"PLTE"), chunk(b"IDAT", zlib.compress(b"\0" * 20))),
+            "corrupt_image",
+            "malformed",
+        ),
         (png(header(4, 4, 8, 3), chunk(b"PLTE", b"1234"), chunk(b"IDAT")), "corrupt_image", "malformed"),
         (png(header(4, 4, 8, 3), chunk(b"PLTE", b"123" * 257), chunk(b"IDAT")), "corrupt_image", "malformed"),
         (png(header(4, 4, 3)), "corrupt_image", "values that PNG does not define"),
