@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from math import exp
 
 Xy = tuple[float, float]
 Matrix = tuple[tuple[float, float, float], ...]
@@ -136,22 +137,28 @@ def _side(start: Xy, end: Xy, point: Xy) -> float:
 
 
 def _srgb(v: float) -> float:
-    return v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+    """IEC 61966-2-1."""
+    linear: float = v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4  # noqa: PLR2004
+    return linear
 
 
 def _smpte_240(v: float) -> float:
-    return v / 4 if v < 0.0913 else ((v + 0.1115) / 1.1115) ** (1 / 0.45)
+    linear: float = v / 4 if v < 0.0913 else ((v + 0.1115) / 1.1115) ** (1 / 0.45)  # noqa: PLR2004
+    return linear
 
 
 def _pq(v: float) -> float:
-    root = v ** (1 / 78.84375)
-    return 10_000 / _WHITE_NITS * (max(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    """SMPTE ST 2084, equation 4.1, relative to diffuse white."""
+    root: float = v ** (1 / 78.84375)
+    nits: float = 10_000 * (max(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    return nits / _WHITE_NITS
 
 
 def _hlg(v: float) -> float:
     """For a display of 1,000 cd/m2 (ITU-R BT.2100, table 5), each channel by itself."""
-    scene = v * v / 3 if v <= 0.5 else (2.718281828459045 ** ((v - 0.55991073) / 0.17883277) + 0.28466892) / 12
-    return 1000 / _WHITE_NITS * scene**1.2
+    scene = v * v / 3 if v <= 0.5 else (exp((v - 0.55991073) / 0.17883277) + 0.28466892) / 12  # noqa: PLR2004
+    nits: float = 1000 * scene**1.2
+    return nits / _WHITE_NITS
 
 
 _TRANSFERS: dict[int, Transfer] = {

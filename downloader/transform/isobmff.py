@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from downloader.model.failures import Warn
 from downloader.transform import colorspace
@@ -39,13 +39,13 @@ def inspect(name: str, data: bytes) -> Readable:
     A container that is not understood says nothing; its decoder decides.
     """
     try:
-        picture = _picture(data, [_property(data, span) for span in _properties(data)])
+        picture = _picture([_property(data, span) for span in _properties(data)])
     except (struct.error, IndexError, ZeroDivisionError):
         picture = None
     if picture is None:
         return Readable(data=data)
     space = picture.space
-    info: dict[str, object] = {} if space is None else {"icc_profile": colorspace.profile(space)}
+    info: dict[str | tuple[int, int], Any] = {} if space is None else {"icc_profile": colorspace.profile(space)}
     warnings = (Warn.HDR_GAINMAP_DROPPED,) if space is not None and space.hdr else ()
     if name == "heif":  # libheif crops and turns by itself
         return Readable(data=data, info=info, warnings=warnings)
@@ -133,7 +133,7 @@ def _property(data: bytes, span: _Span) -> tuple[bytes, bytes]:
     return span.kind, data[span.start : min(span.end, span.start + 64)]
 
 
-def _picture(data: bytes, properties: list[tuple[bytes, bytes]]) -> _Picture | None:
+def _picture(properties: list[tuple[bytes, bytes]]) -> _Picture | None:
     """The primary picture; None if its size is not declared, as in a sequence without a still image."""
     declared = next((content for kind, content in properties if kind == b"ispe"), None)
     if declared is None:

@@ -1,4 +1,4 @@
-"""JPEG as a structure of segments (ITU-T T.81): what a decoder can do without, and whether all of the pixels are there. Pure.
+"""JPEG as a structure of segments (ITU-T T.81): what its decoder can do without, and whether pixels are missing. Pure.
 
 Pillow fails on application segments that are shorter than they should be; libjpeg and browsers pass over them. Here
 they are taken out, which changes nothing: libjpeg takes no colours from a segment that is too short.
@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_SOI, _EOI, _SOS, _COM, _TEM = 0xD8, 0xD9, 0xDA, 0xFE, 0x01
+_SOI, _EOI, _SOS, _COM, _TEM, _SOF0 = 0xD8, 0xD9, 0xDA, 0xFE, 0x01, 0xC0
+_FILL = 0xFF
+"""Stands before every marker, any number of times."""
+
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _BARE = frozenset((_SOI, _EOI, _TEM, *range(0xD0, 0xD8)))
 """Markers that begin no segment: these and the restart markers."""
@@ -67,7 +70,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
     at = 2
     while (start := data.find(b"\xff", at)) >= 0:
         at = start
-        while at < len(data) and data[at] == 0xFF:
+        while at < len(data) and data[at] == _FILL:
             at += 1
         if at + 3 > len(data):
             return
@@ -99,11 +102,11 @@ def frame(data: bytes) -> Frame | None:
 def _frame_quickly(data: bytes) -> int | None:
     """The offset of the marker of a frame header; None if anything stands between the segments before it."""
     at, end = 2, len(data) - 10
-    while at < end and data[at] == 0xFF:
+    while at < end and data[at] == _FILL:
         marker = data[at + 1]
         if marker in _FRAMES:
             return at + 1
-        if not 0xC0 <= marker < 0xFF or marker in _BARE:
+        if not _SOF0 <= marker < _FILL or marker in _BARE:
             return None
         at += 2 + (data[at + 2] << 8) + data[at + 3]
     return None

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from downloader.model.failures import Warn
 from downloader.transform import colorspace
 from downloader.transform.readable import Readable, damaged, ends_early, unsupported
 
-_SIGNATURE_BYTES = 8
+_SIGNATURE_BYTES, _HEADER_BYTES, _PALETTE_ENTRIES = 8, 13, 256
 _PIECE_BYTES = 1024**2
 _TEXT_LIMIT_BYTES = 64 * 1024**2
 """All texts of a file together, unpacked."""
 
 _BOMB_RATIO = 100
-"""What unpacks to more than 1 MiB at more than this ratio is no text and no colour profile. Text deflates 3 to 20 : 1."""
+"""What unpacks to more than 1 MiB at more than this ratio is no text and no profile. Text deflates 3 to 20 to 1."""
 
 _PROFILE_BYTES = 4 * 1024**2 + 1
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -36,6 +36,10 @@ _ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _COLOURS = frozenset((b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"))
 _XMP, _RAW_EXIF = "XML:com.adobe.xmp", "Raw profile type exif"
+
+
+Info = dict[str | tuple[int, int], Any]
+"""As of an image of Pillow."""
 
 
 class _Chunk(NamedTuple):
@@ -103,11 +107,15 @@ def _intact(data: bytes, chunk: _Chunk) -> bool:
 def _header(data: bytes) -> _Header:
     chunk = next(_chunks(data), None)
     if chunk is None or chunk.end > len(data):
-        raise ends_early("png") if len(data) < _SIGNATURE_BYTES + 25 else damaged("png", "it has no header")
+        raise (
+            ends_early("png")
+            if len(data) < _SIGNATURE_BYTES + 12 + _HEADER_BYTES
+            else damaged("png", "it has no header")
+        )
     if chunk.kind == b"CgBI":
         raise unsupported("a PNG in the form of iOS apps (CgBI)")
     body = _body(data, chunk)
-    if chunk.kind != b"IHDR" or len(body) != 13:
+    if chunk.kind != b"IHDR" or len(body) != _HEADER_BYTES:
         raise damaged("png", "it does not begin with its header")
     if not _intact(data, chunk):
         raise damaged("png", "bad header checksum")
@@ -129,7 +137,7 @@ def inspect(data: bytes) -> Readable:
 class _Texts:
     """The texts of a file: those that are wanted, and how much all of them unpack to."""
 
-    wanted: dict[str, object] = field(default_factory=dict)
+    wanted: Info = field(default_factory=dict)
     unpacked_bytes: int = 0
 
     def see(self, kind: bytes, body: bytes) -> None:
@@ -207,7 +215,7 @@ class _Inspection:
 
     def _palette(self, chunk: _Chunk) -> None:
         entries, rest = divmod(chunk.end - chunk.start - 12, 3)
-        if self.header.colour == _PALETTE and (rest or not 1 <= entries <= 256 or self.palette):
+        if self.header.colour == _PALETTE and (rest or not 1 <= entries <= _PALETTE_ENTRIES or self.palette):
             raise damaged("png", "its palette is malformed")
         self.palette = entries
 
@@ -263,7 +271,7 @@ def _inflated(packed: bytes, limit: int) -> bytes:
     return plain
 
 
-def _colours(said: dict[bytes, bytes], *, grey: bool) -> tuple[dict[str, object], tuple[Warn, ...]]:
+def _colours(said: dict[bytes, bytes], *, grey: bool) -> tuple[Info, tuple[Warn, ...]]:
     """The ICC profile to use, in order of precedence (section 4.3), and what could not be followed."""
     warnings: tuple[Warn, ...] = ()
     space = None
@@ -412,7 +420,7 @@ def _count(stream: "zlib._Decompress", packed: bytes, most: int) -> int:
 def palette_entries(data: bytes) -> bytes:
     """The palette with black for the entries that it does not have, as libpng and browsers show them."""
     found = next((_body(data, chunk) for chunk in _chunks(data) if chunk.kind == b"PLTE"), b"")
-    return found.ljust(3 * 256, b"\0")
+    return found.ljust(3 * _PALETTE_ENTRIES, b"\0")
 
 
 def last_row(data: bytes) -> int:

@@ -1,6 +1,7 @@
 """What is read from a file's structure before a decoder sees it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from downloader.model.failures import FailureKind, Warn
 from downloader.transform.picture import ImageError
@@ -13,12 +14,12 @@ Box = tuple[int, int, int, int]
 class Readable:
     """What a decoder is given, and what the file says that the decoder does not.
 
-    `info` replaces what Pillow finds under these names: `icc_profile`, `exif`, `xmp`. `visible` is the part of the
+    `info` replaces what Pillow finds under these names (its keys may be pairs of numbers, ours are not): `icc_profile`, `exif`, `xmp`. `visible` is the part of the
     stored pixels that belongs to the picture. `turn` is its EXIF orientation where the container says it, not EXIF.
     """
 
     data: bytes
-    info: dict[str, object] = field(default_factory=dict)
+    info: dict[str | tuple[int, int], Any] = field(default_factory=dict)
     visible: Box | None = None
     turn: int | None = None
     warnings: tuple[Warn, ...] = ()

@@ -51,7 +51,7 @@ def with_properties(data: bytes, *properties: bytes) -> bytes:
 
 
 def moved(iloc: bytes, by: int) -> bytes:
-    """A location box (version 0, 4 bytes an offset, without a common base or with one that is 0) with larger offsets."""
+    """A location box (version 0, 4 bytes an offset, a common base of 0 if any) with larger offsets."""
     out = bytearray(iloc)
     base_bytes = iloc[13] >> 4
     at = 16

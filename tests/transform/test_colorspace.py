@@ -127,7 +127,7 @@ def test_senseless_colours_are_taken_for_srgb(chunks: list[bytes]) -> None:
 
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_grey_stays_grey_and_alpha_alone(depth: int, alpha: bool) -> None:  # noqa: FBT001 - a parameter
+def test_grey_stays_grey_and_alpha_alone(depth: int, alpha: bool) -> None:
     """A linear grey of 55 is 128 in sRGB; alpha is not converted; 16 bits come out as 8 do."""
     scale = 257 if depth == 16 else 1
     stored = (55 * scale, 120 * scale)[: 1 + alpha]

@@ -92,7 +92,7 @@ def test_what_is_whole_stays_beside_a_defect() -> None:
 
 
 @pytest.mark.parametrize("marker", [True, False])
-def test_cmyk_is_taken_for_inverted(marker: bool) -> None:  # noqa: FBT001 - a parameter
+def test_cmyk_is_taken_for_inverted(marker: bool) -> None:
     """With Adobe's marker, without, or with a short one; browsers do the same."""
     data = saved(Image.new("CMYK", (32, 32), (10, 200, 100, 5)), "JPEG", quality=95)
     at = data.index(b"Adobe") - 4
@@ -103,7 +103,7 @@ def test_cmyk_is_taken_for_inverted(marker: bool) -> None:  # noqa: FBT001 - a p
 
 @pytest.mark.parametrize("resize", [None, "16"])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_only_the_end_may_be_missing(progressive: bool, resize: str | None) -> None:  # noqa: FBT001 - a parameter
+def test_only_the_end_may_be_missing(progressive: bool, resize: str | None) -> None:
     """Without its last marker, or half of it, an image has all of its pixels: no failure and no warning."""
     data = saved(noise(64, 48), "JPEG", quality=90, progressive=progressive)
     wanted = shown(made(data, resize, format="png")).tobytes()

@@ -41,7 +41,7 @@ def palette_for(random: Random, depth: int) -> list[Pixel]:
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("colour", "depth"), KINDS)
-def test_every_kind_has_its_pixels(colour: int, depth: int, interlaced: bool) -> None:  # noqa: FBT001 - a parameter
+def test_every_kind_has_its_pixels(colour: int, depth: int, interlaced: bool) -> None:
     """Each colour type and depth, in rows or interlaced, with and without transparency, at odd sides."""
     random = Random(f"{colour} {depth}")
     for width, height in SIDES:
@@ -66,12 +66,12 @@ def test_every_kind_has_its_pixels(colour: int, depth: int, interlaced: bool) ->
                 for x, stored in enumerate(row):
                     wanted = shown_as(stored, depth, colour, palette, clear)
                     got = pixel(result, x, y)
-                    assert near(got, wanted, 1 if depth == 16 else 0) or depth == 16 and got[3] == 0, (x, y, clear)
+                    assert near(got, wanted, 1 if depth == 16 else 0) or (depth == 16 and got[3] == 0), (x, y, clear)
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("colour", "depth"), KINDS)
-def test_missing_rows_are_never_black_rows(colour: int, depth: int, interlaced: bool) -> None:  # noqa: FBT001
+def test_missing_rows_are_never_black_rows(colour: int, depth: int, interlaced: bool) -> None:
     """A zlib stream that is complete and holds too few rows is truncated; one that holds more is not."""
     samples = random_samples(Random(3), 9, 8, depth, colour)
     before = header(9, 8, depth, colour, int(interlaced))
