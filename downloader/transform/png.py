@@ -107,11 +107,8 @@ def _intact(data: bytes, chunk: _Chunk) -> bool:
 def _header(data: bytes) -> _Header:
     chunk = next(_chunks(data), None)
     if chunk is None or chunk.end > len(data):
-        raise (
-            ends_early("png")
-            if len(data) < _SIGNATURE_BYTES + 12 + _HEADER_BYTES
-            else damaged("png", "it has no header")
-        )
+        cut = len(data) < _SIGNATURE_BYTES + 12 + _HEADER_BYTES
+        raise ends_early("png") if cut else damaged("png", "it has no header")
     if chunk.kind == b"CgBI":
         raise unsupported("a PNG in the form of iOS apps (CgBI)")
     body = _body(data, chunk)
@@ -335,7 +332,7 @@ def _is_frame(body: bytes, header: _Header, *, still: bool) -> bool:
     """Whether an fcTL chunk has its length and lies on the canvas; that of the still image must fill it."""
     if len(body) != 26:  # noqa: PLR2004 - section 11.3.6.2
         return False
-    width, height, left, top = struct.unpack_from(">4I", body, 4)
+    width, height, left, top = (int(number) for number in struct.unpack_from(">4I", body, 4))
     if still:
         return (left, top, width, height) == (0, 0, header.width, header.height)
     return width > 0 < height and left + width <= header.width and top + height <= header.height

@@ -14,8 +14,9 @@ Box = tuple[int, int, int, int]
 class Readable:
     """What a decoder is given, and what the file says that the decoder does not.
 
-    `info` replaces what Pillow finds under these names (its keys may be pairs of numbers, ours are not): `icc_profile`, `exif`, `xmp`. `visible` is the part of the
-    stored pixels that belongs to the picture. `turn` is its EXIF orientation where the container says it, not EXIF.
+    `info` replaces what Pillow finds under these names: `icc_profile`, `exif`, `xmp`.
+    `visible` is the part of the stored pixels that belongs to the picture. `turn` is its EXIF orientation where the
+    container says it, not EXIF.
     """
 
     data: bytes
