@@ -228,10 +228,10 @@ def check_frames(name: str, source: Readable) -> None:
 
 def _decoded(name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int, keep_cut: bool) -> Pixels:
     last = LastRow(image, png.last_row(source.data)) if name == "png" else None
+    reduction = reduction if reduction == 1 or jpeg.scalable(source.data) else 1
     try:
         with decoding(name, source.data):
-            scaled = name == "jpeg" and reduction > 1 and jpeg.scalable(source.data)
-            pixels = _load(image, reduction if scaled else 1)
+            pixels = _load(image, reduction)
             if last is None or not last.untouched() or png.has_all_rows(source.data):
                 return pixels
         raise ends_early(name)
@@ -254,6 +254,10 @@ def _decoded(name: str, source: Readable, image: ImageFile.ImageFile, *, reducti
     return replace(_load(image, reduction), cut=True)
 
 
+_BOTTOM_ROWS = 64
+"""More than the height of any block of a JPEG with its subsampled neighbours, which is 32."""
+
+
 def _whole_without_end(source: Readable, reduction: int) -> Pixels | None:
     """The pixels of a JPEG that lacks its end marker and nothing else; None if it lacks more.
 
@@ -262,9 +266,12 @@ def _whole_without_end(source: Readable, reduction: int) -> Pixels | None:
     data = source.data.rstrip(b"\xff")
     if not jpeg.scans_cover_all(data):
         return None
-    ends = (data + jpeg.END, data + jpeg.NOISE + jpeg.END)
-    one, other = (_load(open_image("jpeg", replace(source, data=end)), reduction) for end in ends)
-    return one if one.image.tobytes() == other.image.tobytes() else None
+    bottoms = []
+    for end in (jpeg.NOISE + jpeg.END, jpeg.END):
+        pixels = _load(open_image("jpeg", replace(source, data=data + end)), reduction)
+        width, height = pixels.image.size  # scans run from top to bottom, so what is missing is missing there
+        bottoms.append(pixels.image.crop((0, max(0, height - _BOTTOM_ROWS), width, height)).tobytes())
+    return pixels if bottoms[0] == bottoms[1] else None
 
 
 def _load(image: ImageFile.ImageFile, reduction: int) -> Pixels:
