@@ -1,5 +1,6 @@
 """Decode bytes into pixels: the header first, pixels once it is acceptable; every failure has its kind."""
 
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -254,8 +255,7 @@ def _decoded(name: str, source: Readable, image: ImageFile.ImageFile, *, reducti
     return replace(_load(image, reduction), cut=True)
 
 
-_BOTTOM_ROWS = 64
-"""More than the height of any block of a JPEG with its subsampled neighbours, which is 32."""
+_STRIP_ROWS = 256
 
 
 def _whole_without_end(source: Readable, reduction: int) -> Pixels | None:
@@ -266,12 +266,18 @@ def _whole_without_end(source: Readable, reduction: int) -> Pixels | None:
     data = source.data.rstrip(b"\xff")
     if not jpeg.scans_cover_all(data):
         return None
-    bottoms = []
-    for end in (jpeg.NOISE + jpeg.END, jpeg.END):
-        pixels = _load(open_image("jpeg", replace(source, data=data + end)), reduction)
-        width, height = pixels.image.size  # scans run from top to bottom, so what is missing is missing there
-        bottoms.append(pixels.image.crop((0, max(0, height - _BOTTOM_ROWS), width, height)).tobytes())
-    return pixels if bottoms[0] == bottoms[1] else None
+    noisy, ended = (replace(source, data=data + end) for end in (jpeg.NOISE + jpeg.END, jpeg.END))
+    one, other = (_sum_of(_load(open_image("jpeg", each), 1).image) for each in (noisy, ended))  # at full scale
+    return _load(open_image("jpeg", ended), reduction) if one == other else None
+
+
+def _sum_of(image: Image.Image) -> int:
+    """A checksum of the pixels, taken in strips, so that an image is not in memory twice."""
+    total = 0
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+        total = zlib.crc32(strip.tobytes(), total)
+    return total
 
 
 def _load(image: ImageFile.ImageFile, reduction: int) -> Pixels:

@@ -115,6 +115,15 @@ def test_only_the_end_may_be_missing(progressive: bool, resize: str | None) -> N
         assert made(data[:-lacking], truncated="keep").warnings == (Warn.TRUNCATED_KEPT,)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+def test_a_large_image_that_is_cut_anywhere_is_truncated(share: float, progressive: bool) -> None:
+    """What is missing may be in the middle: behind it, libjpeg fills all that is left with grey."""
+    data = saved(noise(400, 900), "JPEG", quality=80, progressive=progressive)
+    for resize in (None, "50"):
+        assert error_of(data[: int(len(data) * share)], resize).kind is FailureKind.TRUNCATED_IMAGE
+
+
 def test_a_progressive_image_without_its_last_scans_is_truncated() -> None:
     """All that is there is whole, but there is less of it than the image has."""
     data = saved(noise(64, 48), "JPEG", quality=90, progressive=True)
