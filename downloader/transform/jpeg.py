@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 _SOI, _EOI, _SOS, _COM, _TEM, _SOF0 = 0xD8, 0xD9, 0xDA, 0xFE, 0x01, 0xC0
@@ -40,6 +41,10 @@ NOISE = bytes.fromhex("5a96c33ca5695ac3961e2d4b8778b4d2e1f03c69")
 """Entropy-coded data that belongs to no image: where it changes the pixels, the image lacked some."""
 
 
+_MAX_SEGMENTS = 100_000
+"""Real files have up to a few hundred, of a profile or a panorama in pieces of 64 KiB."""
+
+
 class _Segment(NamedTuple):
     marker: int
     start: int  # of the bytes 0xFF before the marker
@@ -68,8 +73,10 @@ class Repair:
 def _segments(data: bytes) -> Iterator[_Segment]:
     """The segments up to the first scan, found as libjpeg finds them: what is no marker is passed over."""
     at = 2
-    while (start := data.find(b"\xff", at)) >= 0:
-        at = start
+    for _ in range(_MAX_SEGMENTS):
+        start = at = data.find(b"\xff", at)
+        if at < 0:
+            return
         while at < len(data) and data[at] == _FILL:
             at += 1
         if at + 3 > len(data):
@@ -178,7 +185,7 @@ def scans_cover_all(data: bytes) -> bool:
     if found is None:
         return False
     missing: dict[int, set[int]] = {}
-    for match in _SCAN.finditer(data):
+    for match in islice(_SCAN.finditer(data), _MAX_SEGMENTS):
         head = data[match.end() : match.end() + 2 + 1 + 2 * 4 + 3]
         number = head[2] if len(head) > 2 else 0  # noqa: PLR2004 - behind the length
         fields = head[3 : 3 + 2 * number + 3]

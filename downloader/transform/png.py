@@ -19,6 +19,9 @@ from downloader.transform.readable import Readable, damaged, ends_early, unsuppo
 
 _SIGNATURE_BYTES, _HEADER_BYTES, _PALETTE_ENTRIES = 8, 13, 256
 _PIECE_BYTES = 1024**2
+_MAX_CHUNKS = 200_000
+"""A file of 1.5 GB in chunks of 8 KiB, which are usual, has as many."""
+
 _TEXT_LIMIT_BYTES = 64 * 1024**2
 """All texts of a file together, unpacked."""
 
@@ -125,8 +128,10 @@ def _header(data: bytes) -> _Header:
 def inspect(data: bytes) -> Readable:
     """Read the structure; raises `ImageError` for a file that can be no image, whatever its pixels are."""
     found = _Inspection(data=data, header=_header(data))
-    for chunk in _chunks(data):
+    for number, chunk in enumerate(_chunks(data)):
         found.see(chunk)
+        if number == _MAX_CHUNKS:
+            raise damaged("png", "it has more than 200,000 parts")
     return found.result()
 
 

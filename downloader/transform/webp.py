@@ -6,6 +6,7 @@ from collections.abc import Iterator
 _PIXELS = frozenset((b"ALPH", b"VP8 ", b"VP8L", b"ANMF"))
 _KEPT = _PIXELS | {b"VP8X", b"ANIM", b"ICCP", b"EXIF", b"XMP "}
 _START = 12
+_MAX_CHUNKS = 1_000_000
 
 
 def repaired(data: bytes) -> bytes | None:
@@ -28,7 +29,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Type, start and end of each chunk's content, with the padding of odd ones or without."""
     at = _START
-    while at + 8 <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > len(data):
+            return
         kind, length = struct.unpack_from("<4sI", data, at)
         end = at + 8 + length
         yield kind, at + 8, end

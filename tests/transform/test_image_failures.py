@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import corners, made, near, noise, pixel, saved, shown
-from PIL import Image, ImageFile
+from PIL import Image, ImageCms, ImageFile
 
 from downloader.model.failures import FailureKind, Warn
 from downloader.transform.image import ImageError, Picture
@@ -303,7 +303,15 @@ def test_messages_are_one_plain_line() -> None:
     assert str(refused) == refused.message
 
 
+EXIF = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+EXTRAS = {"exif": EXIF, "icc_profile": PROFILE, "xmp": b"<x:xmpmeta/>"}
 DAMAGED = (
+    saved(noise(48, 36), "JPEG", comment=b"hello", **EXTRAS),
+    saved(noise(48, 36), "MPO", save_all=True, append_images=[corners(48, 36)]),
+    saved(noise(48, 36), "WEBP", **EXTRAS),
+    saved(noise(48, 36), "AVIF", **EXTRAS),
+    saved(noise(48, 36), "PNG", save_all=True, append_images=[corners(48, 36)], exif=EXIF, icc_profile=PROFILE),
     *(saved(noise(48, 36), name) for name in FORMATS),
     saved(corners(48, 36), "JPEG", progressive=True, exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00"),
     saved(corners(48, 36).quantize(8), transparency=1),

@@ -178,3 +178,10 @@ def test_what_stands_between_segments_is_passed_over() -> None:
 def test_a_second_beginning_is_damage() -> None:
     """As libjpeg has it."""
     assert error_of(b"\xff\xd8" + WHOLE).kind is FailureKind.CORRUPT_IMAGE
+
+
+def test_a_file_of_nothing_but_markers_ends() -> None:
+    """The search for a frame header is given up; the decoder decides."""
+    many = b"\xff\xd8" + b"\xff\xd0" * 300_000 + WHOLE[2:]
+    assert jpeg.frame(many) is None
+    assert made(many).width == 64

@@ -328,3 +328,11 @@ def test_damage_of_a_frame_is_found() -> None:
     assert made(data).warnings == (Warn.FRAMES_DROPPED,)
     for truncated in ("fail", "keep"):
         assert error_of(data, animated="all", truncated=truncated).kind is FailureKind.CORRUPT_IMAGE
+
+
+def test_a_file_of_nothing_but_chunks_is_refused_quickly() -> None:
+    """Hundreds of thousands of empty chunks are no image that anyone made."""
+    data = simple(chunk(b"tEXt") * 10)
+    assert made(data).warnings == ()
+    refused = error_of(simple(chunk(b"prIv") * 200_001))
+    assert refused.kind is FailureKind.CORRUPT_IMAGE
