@@ -183,6 +183,7 @@ class _Inspection:
     texts: _Texts = field(default_factory=_Texts)
 
     def see(self, chunk: _Chunk) -> None:
+        """Take the next chunk; raises `ImageError` if no image can follow from it."""
         kind, self.end = chunk.kind, chunk.end
         if kind == b"IDAT":
             self.pixels = True
@@ -216,6 +217,7 @@ class _Inspection:
         self.kept.append(chunk)
 
     def _palette(self, chunk: _Chunk) -> None:
+        """A palette must fit where pixels are indices; elsewhere it is advice (section 11.2.2)."""
         entries, rest = divmod(chunk.end - chunk.start - 12, 3)
         if self.header.colour == _PALETTE and (rest or not 1 <= entries <= _PALETTE_ENTRIES or self.palette):
             raise damaged("png", "its palette is malformed")
@@ -235,6 +237,7 @@ class _Inspection:
             self.said.setdefault(chunk.kind, _body(self.data, chunk) if _intact(self.data, chunk) else b"")
 
     def result(self) -> Readable:
+        """What all of the chunks come to; raises `ImageError` if they are no image."""
         if not self.pixels:
             cut = not self.ended and self.end + 8 > len(self.data)
             raise ends_early("png") if cut else damaged("png", "it has no pixels")

@@ -56,15 +56,12 @@ DEFECTS = [
 ]
 
 
-@pytest.mark.parametrize("metadata", ["copyright", "all"])
-def test_a_defect_of_an_optional_segment_costs_nothing(metadata: str) -> None:
+def test_a_defect_of_an_optional_segment_costs_nothing() -> None:
     """Short, senseless or empty: the pixels are those of the file without it; as libjpeg and browsers have it."""
     wanted = shown(made(BARE, format="png")).tobytes()
     for defect in DEFECTS:
-        for data in (BARE[:2] + defect + BARE[2:], WHOLE[:20] + defect + WHOLE[20:]):
-            picture = made(data, format="png", metadata=metadata)
-            assert shown(picture).tobytes() == wanted, defect
-            assert picture.warnings == (), defect
+        picture = made(BARE[:2] + defect + BARE[2:], format="png", metadata="all")
+        assert (shown(picture).tobytes(), picture.warnings) == (wanted, ()), defect
 
 
 @pytest.mark.parametrize(
