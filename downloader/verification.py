@@ -122,7 +122,7 @@ def _check(sink: Sink, file: WrittenFile) -> _Finding:
 
 
 def _find_orphans(journal: Journal, store: Store, findings: Findings) -> None:
-    names = store.names(excluded=STATE_FOLDER)
+    names = store.names(excluded=STATE_FOLDER, unlisted=findings.unreadable)
     while batch := list(islice(names, _BATCH)):
         findings.orphaned += journal.unowned(batch)
     findings.orphaned.sort()

@@ -247,6 +247,7 @@ def _record(row: sqlite3.Row) -> dict[str, Any]:
     for name, empty in (("outputs", "[]"), ("warnings", "[]"), ("timings", "{}"), ("columns", "{}")):
         record[name] = json.loads(record[name] or empty)
     record["key"] = record["key"].hex()
+    record["message"] = record["message"] and decode_text(record["message"])
     record["source"] = masked(decode_text(record["source"]))
     record["timings_s"] = record.pop("timings")
     if record["state"] == State.TRANSFORMED:
