@@ -1,53 +1,16 @@
 """Real file systems that refuse: one name costs its item, a place that takes no more ends the run."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filesystems import immutable, mounted
 from stores import staged
 
 from downloader.errors import OutputError
 from downloader.storage.interface import NameRefused, NameTaken
 from downloader.storage.local import LocalStore
-
-ANYWHERE = "of this machine; needs root and Linux"
-
-
-@contextmanager
-def mounted(path: Path, options: str) -> Iterator[Path]:
-    """A file system in memory."""
-    path.mkdir(parents=True)
-    mount = shutil.which("mount")
-    if os.geteuid() or mount is None:
-        pytest.skip(f"mounts a file system {ANYWHERE}")
-    if subprocess.run(
-        [mount, "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True, check=False
-    ).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", path], check=True)
-
-
-@contextmanager
-def immutable(path: Path) -> Iterator[None]:
-    """A folder in which not even root may write."""
-    chattr = shutil.which("chattr")
-    if (
-        os.geteuid()
-        or chattr is None
-        or subprocess.run([chattr, "+i", path], capture_output=True, check=False).returncode
-    ):
-        pytest.skip(f"protects a folder {ANYWHERE}")
-    try:
-        yield
-    finally:
-        subprocess.run([chattr, "-i", path], check=True)
 
 
 @pytest.fixture
