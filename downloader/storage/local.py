@@ -39,8 +39,8 @@ class LocalStore:
     def check(self, name: str, *, replace: bool) -> None:
         """Raise NameTaken or NameRefused if `put` may not write this name; make its folder."""
         try:
+            status = _status(self._path(name))  # first: of a path that is too long no folder is made
             self._make_folder(os.path.dirname(name))  # noqa: PTH120 - text
-            status = _status(self._path(name))
         except OSError as problem:
             raise self._refusal(problem, name) from problem
         if status is not None and not replace:
