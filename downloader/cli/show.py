@@ -20,7 +20,10 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     if summary.get("unchanged"):
         lines.append(f"  unchanged: {summary['unchanged']} of them have not changed at their source")
     if summary.get("left_alone"):
-        lines.append(f"  left alone: {summary['left_alone']} files not named like images (--all-files takes them)")
+        lines.append(
+            f"  left alone: {summary['left_alone']} files and folders, hidden or not named like images "
+            "(--all-files takes them)"
+        )
     if summary["pending"]:
         lines.append(f"  pending: {summary['pending']}; the same command resumes them")
     lines.append(
