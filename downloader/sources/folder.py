@@ -22,9 +22,7 @@ from downloader.sources.access import check_readable
 from downloader.sources.counters import SourceCounters
 
 _READ: Final = "jpg jpeg jpe jfif pjpeg pjp mpo png apng webp gif avif avifs bmp dib tif tiff svs"
-_OTHERS: Final = (
-    "heic heif hif jxl jp2 j2k jpf jpx jxr svg svgz ico icns psd psb xcf tga eps ppm pgm pbm pnm exr hdr dds"
-)
+_OTHERS: Final = "heic heif hif jxl jp2 j2k jpf jpx jxr svg svgz ico icns psd psb xcf tga eps ppm pgm pbm pnm exr hdr"
 _RAW: Final = "dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw 3fr iiq rwl"
 IMAGE_EXTENSIONS: Final = frozenset(f"{_READ} {_OTHERS} {_RAW}".split())
 """Extensions of image files, in lower case: the formats we decode, and those whose users should be told that we do not
