@@ -30,11 +30,15 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
 def connect_to_look(path: Path, *, in_use: bool) -> sqlite3.Connection:
     """What the journal says; nothing beside it changes. `in_use`: a run has it open.
 
+    Where there is none, the run was killed before it made one: nothing is known of any item.
+
     Raises:
         sqlite3.Error: it cannot be read.
         OSError: its log was left by a killed run, and there is no room for a copy.
     """
     uri = path.absolute().as_uri()
+    if not path.exists():
+        return _connect("")
     if in_use:
         with suppress(sqlite3.Error):  # the run may have ended this moment
             return _proven(_connect(f"{uri}?mode=ro"))

@@ -25,7 +25,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, read_only: bool, in_use: bool = False) -> None:
-        if read_only and not _is_file(path):
+        if read_only and not _is_file(path) and not path.parent.is_dir():
             raise JournalError(f"{path.parent.parent}: no run has written here yet (there is no {path})")
         self._path = path
         self._lock = threading.RLock()

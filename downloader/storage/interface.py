@@ -45,7 +45,7 @@ class Store(Protocol):
         """Make files durable under the names to which they were put; the names that failed, with reasons."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is anything under this name."""
+        """Whether there is a file under this name, or anything else that `put` would replace."""
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None if there is none."""

@@ -43,10 +43,10 @@ class LocalStore:
             self._make_folder(os.path.dirname(name))  # noqa: PTH120 - text
         except OSError as problem:
             raise self._refusal(problem, name) from problem
-        if status is not None and not replace:
-            raise NameTaken(name)
         if status is not None and stat.S_ISDIR(status.st_mode):
             raise _both_file_and_folder(self._path(name))
+        if status is not None and not replace:
+            raise NameTaken(name)
 
     def _make_folder(self, folder: str) -> None:
         if folder in self._known_folders:
@@ -135,8 +135,12 @@ class LocalStore:
     # -- reading and removing ------------------------------------------------------------------------------------------
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file, a folder or a link under this name."""
-        return os.path.lexists(self._path(name))
+        """Whether there is anything but a folder under this name; links are not followed."""
+        try:
+            status = _status(self._path(name))
+        except OSError:
+            return False
+        return status is not None and not stat.S_ISDIR(status.st_mode)
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None if there is none, or it may not be looked at."""

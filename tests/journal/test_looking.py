@@ -94,12 +94,14 @@ def test_a_run_that_ended_this_moment(tmp_path: Path) -> None:
             assert sources(path, in_use=True) == ["https://h/a", "https://h/b"]
 
 
-def test_a_run_that_was_killed_before_it_had_tables(tmp_path: Path) -> None:
-    """An empty file is a journal without items."""
-    path = tmp_path / "journal"
-    path.touch()
-    assert sources(path) == []
-    assert path.read_bytes() == b""
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_run_that_was_killed_before_it_had_tables(tmp_path: Path, *, has_file: bool) -> None:
+    """An empty file is a journal without items, and so is a state folder without one."""
+    if has_file:
+        (tmp_path / "journal").touch()
+    before = tree(tmp_path)
+    assert sources(tmp_path / "journal") == []
+    assert tree(tmp_path) == before
 
 
 def test_a_journal_that_may_not_be_looked_up(tmp_path: Path) -> None:

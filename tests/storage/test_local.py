@@ -93,7 +93,7 @@ def test_links_are_listed_and_not_entered(store: LocalStore, root: Path, elsewhe
 
 def test_a_folder_is_no_file(store: LocalStore, root: Path) -> None:
     (root / "a").mkdir()
-    assert (store.size("a"), store.exists("a")) == (None, True)
+    assert (store.size("a"), store.exists("a"), store.exists("x" * 300)) == (None, False, False)
     with pytest.raises(IsADirectoryError):
         store.open("a")
 
