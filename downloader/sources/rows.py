@@ -7,7 +7,6 @@ from downloader.model.urls import BadUrl, check_url
 
 _AFTER_SPACE = re.compile(r"""[\s"'<>\x00]+https?://""", re.IGNORECASE)
 _AFTER_COMMA = re.compile(r"[,;|]https?://", re.IGNORECASE)
-_NOT_UTF8 = "the URL is not UTF-8; save the list as UTF-8, or percent-encode these bytes"
 _MAX_SHOWN_BYTES = 1000
 """The part of an over-long line that its row keeps: enough to find the line."""
 
@@ -19,7 +18,7 @@ def location_of(url: str, where: str) -> Url | Invalid:
     try:
         check_url(url)
     except BadUrl as problem:
-        return Invalid(f"{where}: {problem if _is_text(url) else _NOT_UTF8}")
+        return Invalid(f"{where}: {problem}")
     return Url(url)
 
 
@@ -27,11 +26,6 @@ def _urls_in(text: str) -> int:
     """How many URLs stand one after the other. Commas count up to a query, whose values may be lists of URLs."""
     text = text.lstrip("\"'<")
     return 1 + len(_AFTER_SPACE.findall(text)) + len(_AFTER_COMMA.findall(text.partition("?")[0]))
-
-
-def _is_text(url: str) -> bool:
-    """Whether it has no undecodable bytes."""
-    return not any("\udc80" <= char <= "\udcff" for char in url)
 
 
 def overlong_row(line: bytes, max_bytes: int, where: str) -> Row:

@@ -241,7 +241,7 @@ def test_a_bad_parquet_row_fails_alone(tmp_path: Path) -> None:
         None,
         f"{place}:2: no URL in column 'url'",
         f"{place}:3: not an http or https URL",
-        f"{place}:4: the URL is not UTF-8; save the list as UTF-8, or percent-encode these bytes",
+        f"{place}:4: the URL contains spaces or control characters; percent-encode them",
         None,
     ]
 

@@ -53,7 +53,7 @@ def test_a_byte_order_mark_is_no_part_of_the_url() -> None:
     [
         (b"not a url", "the URL contains spaces or control characters; percent-encode them"),
         (b"http://h/d\te.jpg", "the URL contains spaces or control characters; percent-encode them"),
-        (b"http://h/\xff.jpg", "the URL is not UTF-8; save the list as UTF-8, or percent-encode these bytes"),
+        (b"http://h/\xff.jpg", "the URL contains spaces or control characters; percent-encode them"),
         (b"http://h/a.jpg,http://h/b.jpg;HTTP://h/c", "3 URLs where one is expected; write one a line"),
         (b"http://h/a.jpg http://h/b.jpg?c, http://h/c", "3 URLs where one is expected; write one a line"),
         (b"http://h/a.jpg\0http://h/b.jpg", "2 URLs where one is expected; write one a line"),
