@@ -14,7 +14,7 @@ OF_A_NAME = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", (*OF_THE_PLACE, *OF_A_NAME))
+@pytest.mark.parametrize("name", [*OF_THE_PLACE, *OF_A_NAME])
 def test_only_what_is_wrong_with_the_place_ends_a_run(name: str) -> None:
     """Any error does where the output folder is gone or protected; those of a mount below it never do."""
     number = getattr(errno, name)
