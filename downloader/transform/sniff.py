@@ -6,6 +6,7 @@ format ends before it should. Magic numbers are those of the formats' own specif
 
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ _UNSUPPORTED = (
     (b"%!PS", "a PostScript or EPS drawing"),
     (b"\xc5\xd0\xd3\xc6", "an EPS drawing"),
     (b"\x00\x00\x01\x00", "a Windows icon"),
-    (b"\x00\x00\x02\x00", "a Windows cursor"),
+    (b"\x00\x00\x02\x00", "a Windows cursor or a Targa image"),
     (b"icns", "a macOS icon"),
     (b"DDS ", "a DDS texture"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
@@ -108,6 +109,7 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _HTML = re.compile(
     rb"<(?:!doctype\s+html|html|head|body|script|title|meta|iframe|h1|div|p|br|a|table)\b", re.IGNORECASE
 )
+_GZIP = b"\x1f\x8b"
 _SVG = re.compile(rb"<(?:\w+:)?svg\b", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
 _LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00]){1,64}")
@@ -119,6 +121,8 @@ _PNM = re.compile(rb"P[1-7][\s#]")
 def identify(data: bytes) -> Recognized | Rejected:
     """Identify these bytes."""
     by_magic = next((what for magic, what in _MAGIC if data.startswith(magic)), None)
+    if data.startswith(_GZIP) and _SVG.search(_unpacked(data)):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a compressed SVG drawing", "render it to PNG first")
     return by_magic or _container(data) or _loose(data) or _text_or_nothing(data)
 
 
@@ -148,7 +152,33 @@ def _loose(data: bytes) -> Recognized | Rejected | None:
         )
     if _PNM.match(data):
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a PNM image", _CONVERT)
+    if _u32(data, 0) in _BMP_HEADERS and data[12:14] == b"\x01\x00":  # one plane
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a bitmap without its file header", _CONVERT)
+    if _is_targa(data):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a Targa image", _CONVERT)
     return None
+
+
+def _is_targa(data: bytes) -> bool:
+    """Whether all fields of the header have values that Truevision's specification (TGA 2.0, C.2) allows."""
+    if len(data) < 18 or data[1] > 1 or data[2] not in {1, 2, 3, 9, 10, 11}:  # noqa: PLR2004 - bytes of the header
+        return False
+    has_map, is_mapped, depth = data[1] == 1, data[2] in {1, 9}, data[16]
+    return (
+        has_map == is_mapped
+        and (has_map or not any(data[3:8]))
+        and any(data[12:14])
+        and any(data[14:16])
+        and depth in ({8, 16} if is_mapped else {8, 15, 16, 24, 32})
+    )
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The beginning of gzip-compressed data."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data[:_HEAD_BYTES], _HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _riff(data: bytes) -> Recognized | Rejected:

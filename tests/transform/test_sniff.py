@@ -1,5 +1,7 @@
 """Identifying a file by its first bytes."""
 
+import gzip
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +97,21 @@ def test_declared_sides_are_those_of_the_image(name: str, options: dict[str, boo
     if (name, mode) != ("JPEG", "RGBA"):
         assert sniff.sides(name.lower(), saved(corners(300, 70, mode), name, **options)) == (300, 70)
     assert sniff.sides("png", saved(corners())) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [
+        (gzip.compress(b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>"), "a compressed SVG drawing"),
+        (saved(noise(60, 40), "TGA", compression="tga_rle"), "a Targa image"),
+        (saved(noise(60, 40), "TGA"), "a Windows cursor or a Targa image"),
+        (saved(noise(60, 40), "DIB"), "a bitmap without its file header"),
+    ],
+)
+def test_images_without_a_magic_number_are_known_by_their_structure(data: bytes, label: str) -> None:
+    found = sniff.identify(data)
+    assert isinstance(found, sniff.Rejected)
+    assert (found.kind, found.label) == (FailureKind.UNSUPPORTED_FORMAT, label)
 
 
 @given(st.binary(max_size=300))
