@@ -36,9 +36,7 @@ def stub_shard(config: ShardConfig, receiver: Connection, sender: Connection) ->
         told: list[Any] = []
         for message in pipe.receive():
             if isinstance(message, messages.LeaseUrls):
-                told += [
-                    _fetched(config, task) for task in message.tasks if not isinstance(task, int)
-                ]
+                told += [_fetched(config, task) for task in message.tasks if not isinstance(task, int)]
                 told.append(messages.Released(message.batch, 0))
             elif isinstance(message, messages.Finish):
                 pipe.send([*told, messages.Ended()])

@@ -9,6 +9,7 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.spans import Phase, Span
+from downloader.model.write_errors import ends_run, write_problem
 from downloader.scheduling.interface import Emit, HandOn
 from downloader.screening import Screening
 from downloader.stop import Stop
@@ -36,6 +38,14 @@ _READ_BYTES = 1024 * 1024
 
 Task = Item | Fetched
 """What has no outcome yet: an item, or bytes that an earlier run has fetched."""
+
+
+class UnreadableFile(Exception):
+    """A file of this machine cannot be read; `problem` is why."""
+
+    def __init__(self, problem: OSError) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
 
 
 class LocalFeed(Protocol):
@@ -110,16 +120,25 @@ class LocalStage:
         fact = open_local(wanted)
         if not isinstance(fact, Fetched):
             return fact
-        return self._screening.after_fetch(fact if self._staging is None else self._copied(fact, self._staging))
+        if self._staging is not None:
+            fact = self._copied(fact, self._staging)
+        return self._screening.after_fetch(fact) if isinstance(fact, Fetched) else fact
 
     @staticmethod
-    def _copied(fetched: Fetched, staging: str) -> Fetched:
+    def _copied(fetched: Fetched, staging: str) -> Fetched | Failed:
         try:
             return copy_local(fetched, staging)
+        except UnreadableFile as unreadable:
+            return _unreadable(fetched.item, unreadable.problem)
         except OSError as problem:
-            raise OutputError(
-                f"{staging}: cannot be written: {problem.strerror}; the same command continues once it can"
-            ) from problem
+            if ends_run(problem.errno, root_is_usable=Path(staging).is_dir()):
+                raise OutputError(
+                    f"{staging}: cannot be written: {problem.strerror}; the same command continues once it can"
+                ) from problem
+            return replace(
+                _failed(fetched.item, FailureKind.WRITE, f"cannot be copied: {write_problem(problem)}"),
+                stage=Stage.OUTPUT,
+            )
 
 
 def open_local(item: Item) -> Fetched | Unchanged | Failed:
@@ -136,12 +155,8 @@ def open_local(item: Item) -> Fetched | Unchanged | Failed:
             status = os.fstat(handle)
         finally:
             os.close(handle)
-    except FileNotFoundError:
-        return _failed(item, FailureKind.NOT_FOUND, "there is no such file any more")
-    except PermissionError:
-        return _failed(item, FailureKind.PERMISSION, "permission denied")
     except (OSError, ValueError) as problem:
-        return _failed(item, FailureKind.NOT_FOUND, f"cannot be opened: {getattr(problem, 'strerror', problem)}")
+        return _unreadable(item, problem)
     if not stat.S_ISREG(status.st_mode):
         return _failed(item, FailureKind.NOT_FOUND, "not a regular file")
     version = Validator(etag=f'"{status.st_size:x}-{status.st_mtime_ns:x}"')
@@ -159,21 +174,49 @@ def copy_local(fetched: Fetched, staging: str) -> Fetched:
     """A copy of a local file, for `fetch`, whose results are the bytes themselves.
 
     Raises:
+        UnreadableFile: the file itself cannot be read.
         OSError: the copy cannot be written.
     """
     started_s = time.monotonic()
     path = f"{staging}/{fetched.item.id}.body"
     digest = hashlib.sha256()
     size = 0
-    with Path(fetched.path).open("rb") as original, Path(path).open("wb") as copy:
-        original.seek(fetched.offset)
-        while chunk := original.read(min(_READ_BYTES, fetched.bytes - size)):
+    with Path(path).open("wb") as copy:
+        for chunk in _chunks(fetched):
             digest.update(chunk)
             size += copy.write(chunk)
     span = Span(Phase.BODY, started_s, time.monotonic(), threading.current_thread().name)
     return replace(
         fetched, path=path, bytes=size, offset=0, staged=True, sha256=digest.hexdigest(), spans=(*fetched.spans, span)
     )
+
+
+def _chunks(fetched: Fetched) -> Iterator[bytes]:
+    """The bytes of a file on this machine.
+
+    Raises:
+        UnreadableFile: they cannot be read.
+    """
+    left = fetched.bytes
+    try:
+        with Path(fetched.path).open("rb") as original:
+            original.seek(fetched.offset)
+            while chunk := original.read(min(_READ_BYTES, left)):
+                left -= len(chunk)
+                yield chunk
+    except OSError as problem:
+        raise UnreadableFile(problem) from problem
+
+
+def _unreadable(item: Item, problem: OSError | ValueError) -> Failed:
+    match problem:
+        case FileNotFoundError():
+            return _failed(item, FailureKind.NOT_FOUND, "there is no such file any more")
+        case PermissionError():
+            return _failed(item, FailureKind.PERMISSION, "permission denied")
+        case _:
+            reason = getattr(problem, "strerror", None) or problem
+            return _failed(item, FailureKind.NOT_FOUND, f"cannot be read: {reason}")
 
 
 def _failed(item: Item, kind: FailureKind, message: str) -> Failed:

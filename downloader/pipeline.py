@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -45,7 +44,7 @@ from downloader.shards.pipe import Waker
 from downloader.shards.process import ShardConfig
 from downloader.shards.shares import shard_count, shares_of
 from downloader.sinks.files import FilesSink
-from downloader.sources import SourceCounters, open_sources
+from downloader.sources import SourceCounters, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
@@ -73,7 +72,7 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
         source.check()
 
     def plan(journal: Journal, rules: NamingRules) -> Batches:
-        rows = chain.from_iterable(source.rows() for source in sources)
+        rows = read_rows(zip(settings.sources, sources, strict=True), seen)
         return plan_sources(journal, rows, rules.names, settings.output.overwrite)
 
     with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
@@ -246,6 +245,8 @@ class _Run:
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
                 "the same command continues with them"
             )
+        for source in self._seen.empty:
+            _log.warning("no items in %s", source)
         gauges = self._stages.gauges()
         if gauges.rebuilds:
             self._workspace.sweep()
@@ -268,4 +269,4 @@ class _Run:
 
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
-        return cautions(insecure=insecure, options_ignored=self._seen.options_ignored)
+        return cautions(insecure=insecure, options_ignored=self._seen.options_ignored, empty_sources=self._seen.empty)

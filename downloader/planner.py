@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from downloader.config.load import each_section
 from downloader.config.settings import Settings
-from downloader.errors import ConfigError
+from downloader.errors import ConfigError, SourceError
 from downloader.journal import Journal, Namer, OverwritePolicy, RetryFilter
 from downloader.model.items import Item, Row
 from downloader.model.urls import host_of
@@ -104,14 +104,31 @@ class UrlRows(Generic[Task]):
 
 
 def plan_sources(journal: Journal, rows: Iterator[Row], names: Namer, overwrite: OverwritePolicy) -> Batches:
-    """Enter the rows of sources."""
+    """Enter the rows of sources. Where a source breaks off, those before are entered before that ends the run."""
     listed = 0
     size = _FIRST_BATCH_ROWS
-    while batch := list(islice(rows, size)):
-        finished = journal.plan_rows(batch, listed, names, overwrite=overwrite)
-        listed += len(batch)
-        size = min(2 * size, _MAX_BATCH_ROWS)
-        yield len(batch), finished
+    problem: SourceError | None = None
+    while problem is None:
+        batch, problem = _next_rows(rows, size)
+        if batch:
+            finished = journal.plan_rows(batch, listed, names, overwrite=overwrite)
+            listed += len(batch)
+            size = min(2 * size, _MAX_BATCH_ROWS)
+            yield len(batch), finished
+        elif problem is None:
+            return
+    raise problem
+
+
+def _next_rows(rows: Iterator[Row], size: int) -> tuple[list[Row], SourceError | None]:
+    """At most so many rows, and why there will be no more."""
+    batch: list[Row] = []
+    try:
+        for row in islice(rows, size):
+            batch.append(row)  # noqa: PERF402 - those before a problem are kept
+    except SourceError as problem:
+        return batch, problem
+    return batch, None
 
 
 def plan_retry(journal: Journal, wanted: RetryFilter) -> Batches:

@@ -53,7 +53,7 @@ class Screening:
         if source is None:
             return replace(fetched, sha256=digest)
         if fetched.staged:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # the next run tries again
                 os.unlink(fetched.path)  # noqa: PTH108 - as plain as can be
         return Skipped(
             item=fetched.item,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import file_digest
@@ -12,11 +12,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from downloader.journal import Journal, Written, WrittenFile
+from downloader.model.states import TERMINAL
 from downloader.sinks.files import FilesSink
 from downloader.sinks.interface import Sink
 from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
-from downloader.workspace import STATE_FOLDER, Workspace
+from downloader.workspace import STATE_FOLDER, Workspace, open_unused
 
 _THREADS = min(32, 4 * (os.cpu_count() or 1))
 """Files read at the same time: hashing releases the interpreter's lock, and disks serve several requests at once."""
@@ -30,6 +31,9 @@ class _Finding(StrEnum):
     UNREADABLE = "unreadable"
 
 
+_REPAIRABLE = frozenset({_Finding.MISSING, _Finding.CHANGED})
+
+
 @dataclass(slots=True, kw_only=True)
 class Findings:
     """Differences between an output and its journal.
@@ -37,13 +41,14 @@ class Findings:
     Memory grows with the number of differences, not with the size of the output.
 
     Attributes:
-        items: items that succeeded.
+        items: items that have results.
         files: the files of these items.
         missing: files that are not there. Names are relative to the output folder, with `/` between folders.
         changed: files with another size or sha256.
-        unreadable: files that could not be read.
+        unreadable: files that could not be read, and folders that could not be listed, which end in `/`.
         orphaned: files that are there and belong to no item.
-        requeued: items with a missing file, which the next run makes again.
+        repairable: items with a missing or changed file that `repair` would send back.
+        requeued: items with a missing or changed file that were sent back, now or before, and are not made again yet.
     """
 
     items: int = 0
@@ -52,6 +57,7 @@ class Findings:
     changed: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
+    repairable: int = 0
     requeued: int = 0
 
     @property
@@ -64,24 +70,32 @@ class Findings:
         return {"good": self.good, **asdict(self)}
 
 
-def verify(output: str | PurePath) -> Findings:
-    """Re-hash every result and compare it with the journal; requeue items with a missing result.
+def verify(output: str | PurePath, *, repair: bool = False) -> Findings:
+    """Re-hash every result and compare it with the journal.
+
+    Without `repair` nothing is changed, so a second look finds the same. With it, items with a missing or changed
+    result are sent back, to be made again by the next run that lists them, or by `retry`. A changed file stays until
+    there is a new result, so it is lost only if the source still gives one.
 
     Raises:
         OutputLocked: a run is working on this output.
         JournalError: there is no journal, or it cannot be used.
-        OutputError: the output cannot be read.
+        OutputError: the output cannot be read, or with `repair` not be written.
     """
     findings, root = Findings(), Path(output)
     store = LocalStore(root)
-    with Workspace.open(root) as workspace, closing(FilesSink(store)) as sink:
-        _check_results(workspace.journal, sink, findings)
-        _find_orphans(workspace.journal, store, findings)
+    with closing(FilesSink(store)) as sink, ExitStack() as stack:
+        if repair:
+            journal = stack.enter_context(Workspace.open(root)).journal
+        else:
+            journal = stack.enter_context(open_unused(root))
+        _check_results(journal, sink, findings, repair=repair)
+        _find_orphans(journal, store, findings)
     return findings
 
 
-def _check_results(journal: Journal, sink: Sink, findings: Findings) -> None:
-    """Read the files of succeeded items, and requeue the items with a missing one."""
+def _check_results(journal: Journal, sink: Sink, findings: Findings, *, repair: bool) -> None:
+    """Read the files of all items that have results."""
 
     def check(written: Written) -> list[_Finding]:
         return [_check(sink, file) for file in written.files]
@@ -90,13 +104,22 @@ def _check_results(journal: Journal, sink: Sink, findings: Findings) -> None:
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
         while batch := journal.written(last_id, _BATCH):
             last_id = batch[-1].item_id
-            incomplete = []
+            wrong = []
             for written, found in zip(batch, pool.map(check, batch), strict=True):
                 _count(findings, written, found)
-                if _Finding.MISSING in found:
-                    incomplete.append(written.item_id)
-            findings.requeued += len(incomplete)
-            journal.requeue(incomplete)
+                if _REPAIRABLE.intersection(found):
+                    wrong.append(written)
+            sendable = [written for written in wrong if written.state in TERMINAL]
+            if repair:
+                _send_back(journal, sendable)
+                sendable = []
+            findings.repairable += len(sendable)
+            findings.requeued += len(wrong) - len(sendable)
+
+
+def _send_back(journal: Journal, items: Sequence[Written]) -> None:
+    for state in TERMINAL:
+        journal.requeue([written.item_id for written in items if written.state is state], state)
 
 
 def _count(findings: Findings, written: Written, found: Sequence[_Finding]) -> None:
@@ -122,7 +145,7 @@ def _check(sink: Sink, file: WrittenFile) -> _Finding:
 
 
 def _find_orphans(journal: Journal, store: Store, findings: Findings) -> None:
-    names = store.names(excluded=STATE_FOLDER)
+    names = store.names(excluded=STATE_FOLDER, unlisted=findings.unreadable)
     while batch := list(islice(names, _BATCH)):
         findings.orphaned += journal.unowned(batch)
     findings.orphaned.sort()

@@ -3,13 +3,15 @@
 Workspace.create(output)      to run: made if need be, locked against other runs
 Workspace.open(output)        to change what is there, while no run does
 open_output(output)           to look, also while a run is at work; changes nothing
+open_unused(output)           the same, while no run is at work
 """
 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from fcntl import LOCK_NB, LOCK_SH, flock
 from hashlib import file_digest
 from pathlib import Path, PurePath
 from typing import Any, Self
@@ -27,6 +29,8 @@ from downloader.report.versions import versions
 
 STATE_FOLDER = ".downloader"
 _SETTINGS, _SUMMARY = "settings", "summary"
+_LOOK_S = 0.2
+"""Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
 
 
 class Workspace:
@@ -118,8 +122,11 @@ class Workspace:
         self.journal.set_meta(_SUMMARY, text)
         path = self.root / STATE_FOLDER / "summary.json"
         temporary = path.with_suffix(".new")
-        temporary.write_text(text + "\n")
-        temporary.replace(path)
+        try:
+            temporary.write_text(text + "\n")
+            temporary.replace(path)
+        except OSError as problem:
+            raise OutputError(f"{path}: cannot be written: {problem.strerror}; the results are stored") from problem
 
     def recover(self, *, keep_fetched: bool) -> list[Fetched]:
         """After a run that was killed: the bytes that it staged and that are intact; everything else is removed.
@@ -142,7 +149,8 @@ class Workspace:
         with os.scandir(self.staging) as entries:
             for entry in entries:
                 if entry.name not in kept:
-                    Path(entry.path).unlink()  # ours: the lock says that no other run is alive
+                    with suppress(OSError):  # such as a folder, which is not ours
+                        Path(entry.path).unlink()  # ours: the lock says that no other run is alive
 
 
 class OutputView:
@@ -171,11 +179,25 @@ def open_output(root: str | PurePath) -> Iterator[OutputView]:
     Raises:
         JournalError: there is no journal, or it cannot be read.
     """
-    journal = Journal(Path(root) / STATE_FOLDER / FILE_NAME, read_only=True)
-    try:
+    with _shared_lock(Path(root)) as in_use:
+        pass  # a run that begins later does not touch the journal's file before its log is long
+    with closing(Journal(Path(root) / STATE_FOLDER / FILE_NAME, read_only=True, in_use=in_use)) as journal:
         yield OutputView(journal)
-    finally:
-        journal.close()
+
+
+@contextmanager
+def open_unused(root: Path) -> Iterator[Journal]:
+    """Look at the journal of an output without changing it, and let no run begin meanwhile.
+
+    Raises:
+        OutputLocked: a run works on this output.
+        JournalError: there is no journal, or it cannot be read.
+    """
+    with _shared_lock(root) as in_use:
+        if in_use:
+            raise _locked_out(root)
+        with closing(Journal(root / STATE_FOLDER / FILE_NAME, read_only=True)) as journal:
+            yield journal
 
 
 def stored_settings(root: str | PurePath) -> Settings:
@@ -201,10 +223,35 @@ def _lock(root: Path) -> FileLock:
     """The lock of an output, acquired; the system releases it when its holder dies."""
     lock = FileLock(root / STATE_FOLDER / "lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK_S, poll_interval=_LOOK_S / 10)
     except Timeout:
-        raise OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o") from None
+        raise _locked_out(root) from None
     return lock
+
+
+@contextmanager
+def _shared_lock(root: Path) -> Iterator[bool]:
+    """Keep runs from beginning; yields whether one is at work already. Only reads, so it works on any medium."""
+    try:
+        handle = os.open(root / STATE_FOLDER / "lock", os.O_RDONLY)
+    except OSError:  # no run has been there, or the journal may not be read either
+        yield False
+        return
+    try:
+        flock(handle, LOCK_SH | LOCK_NB)
+        in_use = False
+    except BlockingIOError:
+        in_use = True
+    except OSError:  # a file system without locks
+        in_use = False
+    try:
+        yield in_use
+    finally:
+        os.close(handle)
+
+
+def _locked_out(root: Path) -> OutputLocked:
+    return OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o")
 
 
 def _holds_files(root: Path) -> bool:

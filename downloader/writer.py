@@ -219,5 +219,6 @@ def _discard(fact: Fact) -> None:
 
 
 def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
+    """Remove a staged file. One that cannot be removed costs room at most: the next run tries again."""
+    with suppress(OSError):
         os.unlink(path)  # noqa: PTH108 - as plain as can be

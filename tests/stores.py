@@ -1,6 +1,6 @@
 """Stores for tests, results to store, and crashes between two steps."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from io import BufferedIOBase
 from pathlib import Path
@@ -21,10 +21,10 @@ class ObservedStore:
         self._store = store
         self._before = before
 
-    def sync_staged(self, paths: Iterable[str]) -> None:
+    def sync_staged(self, paths: Iterable[str]) -> Mapping[str, str]:
         paths = tuple(paths)
         self._before("sync_staged", paths)
-        self._store.sync_staged(paths)
+        return self._store.sync_staged(paths)
 
     def check(self, name: str, *, replace: bool) -> None:
         self._before("check", (name,))
@@ -34,10 +34,10 @@ class ObservedStore:
         self._before("put", (staged, name))
         self._store.put(staged, name)
 
-    def sync(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str]) -> Mapping[str, str]:
         names = tuple(names)
         self._before("sync", names)
-        self._store.sync(names)
+        return self._store.sync(names)
 
     def exists(self, name: str) -> bool:
         return self._store.exists(name)
@@ -45,8 +45,8 @@ class ObservedStore:
     def size(self, name: str) -> int | None:
         return self._store.size(name)
 
-    def names(self, *, excluded: str) -> Iterator[str]:
-        return self._store.names(excluded=excluded)
+    def names(self, *, excluded: str, unlisted: list[str]) -> Iterator[str]:
+        return self._store.names(excluded=excluded, unlisted=unlisted)
 
     def open(self, name: str) -> BufferedIOBase:
         return self._store.open(name)

@@ -129,7 +129,7 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
         ("gone", "there is no such file any more"),
         ("folder", "not a regular file"),
         ("pipe", "not a regular file"),
-        ("nul\0", "cannot be opened: embedded null byte"),
+        ("nul\0", "cannot be read: embedded null byte"),
     ):
         fact = open_local(item(File(str(tmp_path / name))))
         assert isinstance(fact, Failed)

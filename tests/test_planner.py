@@ -9,7 +9,7 @@ from facts import names, url_row
 
 from downloader import OutputOptions, Settings, TransformOptions
 from downloader.config.values import Size
-from downloader.errors import ConfigError
+from downloader.errors import ConfigError, SourceError
 from downloader.journal import Journal
 from downloader.model.items import Row
 from downloader.naming.rules import NamingRules
@@ -68,6 +68,21 @@ def test_the_end_is_told_when_a_source_fails(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="gone"):
             planner.run()
         assert reader.told == ["complete"]
+
+
+def test_rows_before_a_list_breaks_off_are_kept(tmp_path: Path) -> None:
+    """They are in the journal before the run ends, for `retry` or the repaired list."""
+    with closing(Journal(tmp_path / "journal")) as journal:
+        journal.begin_plan()
+
+        def rows() -> Iterator[Row]:
+            yield from (url_row(f"https://h/{number}") for number in range(1001))
+            raise SourceError("list.gz:1002: the list cannot be read any further")
+
+        planner = Planner(plan_sources(journal, rows(), names, "never"), [], Stop())
+        with pytest.raises(SourceError, match="any further"):
+            planner.run()
+        assert planner.listed == len(journal.open_urls(0, 2000)) == 1001
 
 
 def test_the_names_of_a_long_list_are_the_same_every_time(tmp_path: Path) -> None:

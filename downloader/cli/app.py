@@ -153,14 +153,17 @@ def status(
 
 @app.command()
 def verify(
-    out: Out, *, as_json: Annotated[bool, typer.Option("--json", help="print the findings as one JSON object")] = False
+    out: Out,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="print the findings as one JSON object")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="have missing and changed results made again")] = False,
 ) -> None:
-    """Re-hash every result and compare it with the journal; the next run makes missing ones again."""
+    """Re-hash every result and compare it with the journal; changes nothing, unless told to --repair."""
     from downloader.cli.show import findings_text  # noqa: PLC0415
     from downloader.verification import verify as verify_output  # noqa: PLC0415
 
-    found = verify_output(out).to_json()
-    typer.echo(json.dumps(found) if as_json else findings_text(found))
+    found = verify_output(out, repair=repair).to_json()
+    typer.echo(json.dumps(found) if as_json else findings_text(str(out), found))
     raise typer.Exit(0 if found["good"] else 1)
 
 

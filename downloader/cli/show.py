@@ -20,7 +20,10 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     if summary.get("unchanged"):
         lines.append(f"  unchanged: {summary['unchanged']} of them have not changed at their source")
     if summary.get("left_alone"):
-        lines.append(f"  left alone: {summary['left_alone']} files not named like images (--all-files takes them)")
+        lines.append(
+            f"  left alone: {summary['left_alone']} files and folders, hidden or not named like images "
+            "(--all-files takes them)"
+        )
     if summary["pending"]:
         lines.append(f"  pending: {summary['pending']}; the same command resumes them")
     lines.append(
@@ -37,16 +40,22 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def findings_text(found: Mapping[str, Any]) -> str:
+def findings_text(output: str, found: Mapping[str, Any]) -> str:
     """Format the findings of `verify`, given as its JSON object: one line per wrong file, then the counts."""
     lists = ("missing", "changed", "unreadable", "orphaned")
     lines = [f"{name}: {escaped(path)}" for name in lists for path in found[name]]
     wrong = ", ".join(f"{len(found[name])} {name}" for name in lists if found[name])
     lines.append(f"{found['files']} files of {found['items']} items: {wrong or 'all as recorded'}")
     if found["requeued"]:
-        lines.append(f"  {found['requeued']} items will be made again by the command that made them, or by `retry`")
-    if found["changed"]:
-        lines.append("  to have changed files made again, delete them and run verify once more")
+        lines.append(
+            f"  {found['requeued']} items wait to be made again by the command that made them, or by "
+            f"downloader retry {_quoted(output)}"
+        )
+    if found["repairable"]:
+        lines.append(
+            f"  {found['repairable']} items can be made again: downloader verify {_quoted(output)} --repair   sends "
+            "them back to the next run or retry"
+        )
     return "\n".join(lines)
 
 

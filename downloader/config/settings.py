@@ -16,11 +16,13 @@ from downloader.config.values import (
     Budget,
     Percent,
     Size,
+    check_folder,
     check_names,
     parse_budget,
     parse_color,
     parse_columns,
     parse_count,
+    parse_folder,
     parse_header,
     parse_size,
     parse_sizes,
@@ -216,7 +218,9 @@ class TransformOptions(Section):
 class OutputOptions(Section):
     """Where results go and how they are named."""
 
-    output: Accepts[str, str | PurePath] = option("downloads", "folder for the results", "-o", metavar="DIR")
+    output: Accepts[str, str | PurePath] = option(
+        "downloads", "folder for the results", "-o", metavar="DIR", parse=parse_folder, check=check_folder
+    )
     name: str | None = option(
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
     )

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 from downloader.config.fields import Bounds, Checked
 from downloader.errors import ConfigError
+from downloader.model.urls import masked
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -47,6 +49,37 @@ def show_count(number: int) -> str:
         if number and number % factor == 0:
             return f"{number // factor}{unit}"
     return str(number)
+
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_REMOTE = re.compile(
+    r"(?:s3|s3a|gs|gcs|az|abfs|abfss|adl|oci|oss|r2|b2|swift|hdfs|https?|ftps?|sftp|ssh|smb|webdav):/", re.IGNORECASE
+)
+"""How URLs of remote places begin, also where `pathlib` has made one slash of two."""
+
+
+def parse_folder(text: str) -> str:
+    """The path of a folder of this machine from text: a path, or a `file:` URL (RFC 8089)."""
+    scheme = _SCHEME.match(text)
+    if scheme is None or scheme[1].lower() != "file":
+        return text
+    parts = urlsplit(text)
+    if parts.netloc not in {"", "localhost"} or not parts.path.strip("/"):
+        raise ValueError(f"{masked(text)} is no folder of this machine; write file:///path or the path alone")
+    return unquote(parts.path)
+
+
+def check_folder(path: str) -> None:
+    """Refuse URLs of object stores and other remote places, which pathlib would take for folders called `s3:`.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if _SCHEME.match(path) or _REMOTE.match(path):
+        raise ValueError(
+            f"{masked(path)} is a URL, and results go to folders of this machine: this version writes to no object "
+            "stores and servers; name a folder"
+        )
 
 
 _SIDE_LIMIT_PX = 65_535

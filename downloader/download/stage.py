@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 from downloader.config.settings import Settings
 from downloader.download.fetch_task import FetchTask, Reschedule
@@ -14,6 +15,7 @@ from downloader.http.errors import Interrupted
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Skipped
+from downloader.model.write_errors import ends_run, write_problem
 from downloader.scheduling.interface import Block, Emit, Feed, HandOn, Lease
 from downloader.scheduling.limiter import MAX_LIMIT, ConcurrencyLimiter, Totals
 from downloader.screening import Screening
@@ -141,6 +143,20 @@ class DownloadStage:
         if isinstance(result, Fetched) and self._hand_on is not None:
             self._hand_on(result)
 
+    def _attempt(self, fetcher: Fetcher, task: FetchTask) -> AttemptResult:
+        """One attempt. A body that cannot be written, or a defect of this program, costs one item and is named."""
+        try:
+            return fetcher.attempt(task)
+        except Interrupted:
+            raise
+        except OSError as problem:
+            if ends_run(problem.errno, root_is_usable=Path(self._staging).is_dir()):
+                raise
+            return _failed(task, FailureKind.WRITE, f"the body cannot be written: {write_problem(problem)}")
+        except Exception as problem:  # noqa: BLE001 - see above
+            message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
+            return _failed(task, FailureKind.INTERNAL, message)
+
     def _fetch(self, fetcher: Fetcher, lease: Lease[FetchTask]) -> AttemptResult:
         task = lease.task
         if not task.attempts and task.transfer is None:
@@ -150,7 +166,7 @@ class DownloadStage:
             task.item = wanted
         if block := self._feed.blocked(lease.host):
             return _blocked(task, block) if task.claim_report() else None
-        result = _attempt(fetcher, task)
+        result = self._attempt(fetcher, task)
         if self._limiter:
             self._throughput.count(result)
         if (pause := task.retry_after) is not None:
@@ -188,24 +204,18 @@ class _Throughput:
             )
 
 
-def _attempt(fetcher: Fetcher, task: FetchTask) -> AttemptResult:
-    """One attempt; a defect of this program, triggered by whatever a server sent, costs one item and is named."""
-    try:
-        return fetcher.attempt(task)
-    except (Interrupted, OSError):
-        raise
-    except Exception as problem:  # noqa: BLE001 - see above
-        if not task.claim_report():
-            return None
-        message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
-        return Failed(
-            item=task.item,
-            stage=Stage.DOWNLOAD,
-            kind=FailureKind.INTERNAL,
-            message="".join(c if c.isprintable() else "?" for c in message)[:300],
-            attempts=task.all_attempts,
-            spans=tuple(task.spans),
-        )
+def _failed(task: FetchTask, kind: FailureKind, message: str) -> Failed | None:
+    """The failure of an item, unless another of its segments reports for it."""
+    if not task.claim_report():
+        return None
+    return Failed(
+        item=task.item,
+        stage=Stage.DOWNLOAD,
+        kind=kind,
+        message="".join(c if c.isprintable() else "?" for c in message)[:300],
+        attempts=task.all_attempts,
+        spans=tuple(task.spans),
+    )
 
 
 def _blocked(task: FetchTask, block: Block) -> Failed:

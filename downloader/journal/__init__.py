@@ -1,7 +1,8 @@
 """The durable memory of a run: one SQLite file that says where every item stands.
 
     schema     tables, indexes, and migrations from older versions
-    database   the connection, its lock, transactions
+    connections   to write, or to look without changing anything
+    database   a connection, its lock, transactions
     keys       identity of a row across runs
     columns    values as columns store them
     planning   rows into the plan, under names of their own

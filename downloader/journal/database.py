@@ -1,6 +1,7 @@
-"""The connection to a journal's file: opened, locked, in transactions."""
+"""The connection to a journal's file: locked, in transactions."""
 
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from downloader.errors import JournalError
 from downloader.journal import schema
+from downloader.journal.connections import connect_to_look, connect_to_write, upgraded_copy
 
 
 class Database:
@@ -22,14 +24,13 @@ class Database:
     Raises JournalError where the file cannot be opened, read or written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        if read_only and not path.is_file():
+    def __init__(self, path: Path, *, read_only: bool, in_use: bool = False) -> None:
+        if read_only and not _is_file(path) and not path.parent.is_dir():
             raise JournalError(f"{path.parent.parent}: no run has written here yet (there is no {path})")
         self._path = path
         self._lock = threading.RLock()
-        mode = "ro" if read_only else "rwc"
         with self.errors():
-            self._connection = _connect(f"{path.absolute().as_uri()}?mode={mode}")
+            self._connection = connect_to_look(path, in_use=in_use) if read_only else connect_to_write(path)
             try:
                 self._prepare(read_only=read_only)
             except BaseException:
@@ -46,15 +47,15 @@ class Database:
         if not read_only:
             _tune(self._connection)
             schema.upgrade(self._connection)
-        elif 0 < version < schema.SCHEMA_VERSION:
-            self._connection = _upgraded_copy(self._connection)
+        elif version < schema.SCHEMA_VERSION:
+            self._connection = upgraded_copy(self._connection)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turns errors of SQLite into JournalError."""
         try:
             yield
-        except (sqlite3.Error, OverflowError) as problem:
+        except (sqlite3.Error, OverflowError, OSError) as problem:
             raise JournalError(f"{self._path}: the journal cannot be used: {problem}") from problem
 
     @contextmanager
@@ -82,8 +83,6 @@ class Database:
 
     def meta(self, name: str) -> str | None:
         """A remembered text, or None."""
-        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
-            return None  # an empty file, opened for reading
         rows = self.query("SELECT value FROM meta WHERE name = :name", name=name)
         return rows[0]["value"] if rows else None
 
@@ -98,10 +97,13 @@ class Database:
             self._connection.close()
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
-    connection.row_factory = sqlite3.Row
-    return connection
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as problem:
+        raise JournalError(f"{path}: the journal cannot be used: {problem.strerror}") from problem
 
 
 def _tune(connection: sqlite3.Connection) -> None:
@@ -112,16 +114,3 @@ def _tune(connection: sqlite3.Connection) -> None:
     # Keys are spread over their whole index, so that each batch of new rows touches most of its pages: brought from the
     # log into the file every 32 MiB instead of every 4, each is written far less often.
     connection.execute("PRAGMA wal_autocheckpoint = 8192")
-
-
-def _upgraded_copy(old: sqlite3.Connection) -> sqlite3.Connection:
-    """A temporary copy of a journal of an older version, for looking at it without changing it."""
-    copy = _connect("")  # a file without a name, which is gone when it is closed
-    try:
-        old.backup(copy)
-        schema.upgrade(copy)
-    except BaseException:
-        copy.close()
-        raise
-    old.close()
-    return copy

@@ -190,7 +190,7 @@ def _failed(fact: Failed) -> Values:
     return {
         "stage": fact.stage.value,
         "kind": fact.kind.value,
-        "message": fact.message,
+        "message": encode_text(fact.message),
         "http_status": fact.http_status,
         "attempts": fact.attempts,
         "final_url": fact.final_url,
@@ -201,7 +201,7 @@ def _skipped(fact: Skipped) -> Values:
     return {
         "stage": fact.stage.value,
         "kind": fact.reason.value,
-        "message": fact.message,
+        "message": encode_text(fact.message),
     }
 
 

@@ -16,11 +16,12 @@ from downloader.model.states import State
 class Journal:
     """The items of one output folder.
 
-    Raises JournalError wherever the file cannot be opened, read or written.
+    With `read_only` nothing is changed, neither the file nor what lies beside it; `in_use` then says that a run has it
+    open. Raises JournalError wherever the file cannot be opened, read or written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._database = Database(path, read_only=read_only)
+    def __init__(self, path: Path, *, read_only: bool = False, in_use: bool = False) -> None:
+        self._database = Database(path, read_only=read_only, in_use=in_use)
         try:
             self._plan = Plan(self._database)
         except BaseException:
@@ -84,10 +85,10 @@ class Journal:
         with self._database.transaction() as connection:
             return planning.rename(connection, item, names)
 
-    def requeue(self, ids: Sequence[int]) -> None:
-        """Have items that succeeded done again, by the next run that lists them or by `plan_again`."""
+    def requeue(self, ids: Sequence[int], state: State = State.STORED) -> None:
+        """Have items that are in this state done again, by the next run that lists them or by `plan_again`."""
         with self._database.transaction() as connection:
-            facts.requeue(connection, State.STORED, ids)
+            facts.requeue(connection, state, ids)
 
     def index_hosts(self) -> None:
         """Make `open_urls_of_host` fast, if it is not yet; takes about a second for a million rows."""
@@ -139,7 +140,7 @@ class Journal:
         return views.common_failure(self._database, self._plan)
 
     def written(self, after_id: int, limit: int) -> list[Written]:
-        """The next items that succeeded, after an id, with the files they own."""
+        """The next items that have results, after an id, with the files they own."""
         return views.written(self._database, after_id, limit)
 
     def unowned(self, paths: Sequence[str]) -> list[str]:

@@ -59,7 +59,7 @@ _MOST_FREQUENT_KIND = f"SELECT kind, count(*) AS items {_FAILED} GROUP BY kind O
 _MOST_FREQUENT_HOST = (
     f"SELECT host, count(*) AS items {_FAILED} AND kind = :kind GROUP BY host ORDER BY items DESC LIMIT 1"
 )
-_WRITTEN = "SELECT id, outputs FROM items WHERE state = 'succeeded' AND id > :after ORDER BY id LIMIT :limit"
+_WRITTEN = "SELECT id, state, outputs FROM items WHERE outputs IS NOT NULL AND id > :after ORDER BY id LIMIT :limit"
 _PARTS = """
 SELECT json_extract(part, '$.name') AS name FROM items WHERE part IS NOT NULL AND state IN ('pending', 'failed')
 """
@@ -100,9 +100,10 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The files of an item that succeeded."""
+    """The files of an item. It succeeded, or did before it was to be done again; `state` is where it stands now."""
 
     item_id: int
+    state: State
     files: tuple[WrittenFile, ...]
 
 
@@ -212,10 +213,11 @@ def common_failure(database: Database, plan: Plan) -> CommonFailure | None:
 
 
 def written(database: Database, after_id: int, limit: int) -> list[Written]:
-    """The next items that succeeded, after an id, with the files they own."""
+    """The next items that have results, after an id, with the files they own."""
     return [
         Written(
             item_id=row["id"],
+            state=State(row["state"]),
             files=tuple(
                 WrittenFile(path=output["path"], bytes=output["bytes"], sha256=output["sha256"])
                 for output in json.loads(row["outputs"])
@@ -247,6 +249,7 @@ def _record(row: sqlite3.Row) -> dict[str, Any]:
     for name, empty in (("outputs", "[]"), ("warnings", "[]"), ("timings", "{}"), ("columns", "{}")):
         record[name] = json.loads(record[name] or empty)
     record["key"] = record["key"].hex()
+    record["message"] = record["message"] and decode_text(record["message"])
     record["source"] = masked(decode_text(record["source"]))
     record["timings_s"] = record.pop("timings")
     if record["state"] == State.TRANSFORMED:

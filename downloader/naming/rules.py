@@ -7,18 +7,18 @@ from typing import Final, Literal, Self
 from downloader.config.settings import Format, Settings
 from downloader.errors import ConfigError
 from downloader.model.items import ORIGINAL, File, FileSpan, OutputName, Row
-from downloader.naming.names import ORIGINALS, alternatives, fold, outside_originals
+from downloader.naming.names import ORIGINALS, VARIANT_FOLDER, alternatives, fold, outside_originals
 from downloader.naming.parts import file_name, listed_path, parent_folders
-from downloader.naming.segments import safe_segment, split_extension, split_image_extension
+from downloader.naming.segments import bounded_path, safe_segment, split_extension, split_image_extension
 from downloader.naming.templates import Template
 
 _ENCODED_EXTENSIONS: Final[Mapping[str, str]] = {"jpeg": "jpg", "png": "png", "webp": "webp", "avif": "avif"}
 """The extension of each fixed output format."""
 _SAME_EXTENSIONS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif"), "jpg"),
-    **dict.fromkeys(("png", "gif", "bmp", "dib", "tif", "tiff"), "png"),
+    **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "jpg"),
+    **dict.fromkeys(("png", "apng", "gif", "bmp", "dib", "tif", "tiff", "svs"), "png"),
     "webp": "webp",
-    "avif": "avif",
+    **dict.fromkeys(("avif", "avifs"), "avif"),
 }
 """The extension that `--format same` gives a file, by the extension of its name."""
 
@@ -81,6 +81,7 @@ class NamingRules:
             stem, listed = split_image_extension(name)
             stem = self._place(row, stem, index, key)
             extension = _ENCODED_EXTENSIONS.get(self.format) or self._predicted_extension(row, listed)
+        stem = bounded_path(stem, VARIANT_FOLDER)
         if self.keeps_originals:
             return OutputName(stem=outside_originals(stem), extension=None)
         return OutputName(stem=stem, extension=extension)

@@ -1,20 +1,28 @@
 """Single segments of a path, made safe on every system, and their extensions. Pure."""
 
 import re
+from hashlib import sha256
 from typing import Final
 from unicodedata import normalize
 
 MAX_SEGMENT_BYTES: Final = 150
 """The longest segment of a stem. Of the 255 bytes a name may have on ext4, APFS and NTFS, 105 stay free: 65 for `-` and
 a whole key, 9 for the suffix added when the extension was wrong, 5 for `.avif`, and 26 for the variant."""
+MAX_PATH_BYTES: Final = 600
+"""The longest stem, folders and all. Linux takes paths of 4,095 bytes, macOS of 1,023: beside 170 bytes for what
+follows a stem and 10 for the folder of originals, 240 stay free for the output folder. The 259 characters of Windows
+without long paths are not kept: one segment can take most of them."""
 
 IMAGE_EXTENSIONS: Final = frozenset(
-    "jpg jpeg jpe jfif pjpeg pjp png apng webp gif avif bmp dib tif tiff heic heif jxl jp2 svg ico".split()  # noqa: SIM905
+    "jpg jpeg jpe jfif pjpeg pjp mpo png apng webp gif avif avifs bmp dib tif tiff svs heic heif jxl jp2 ico".split()  # noqa: SIM905
 )
-"""Extensions of image names, in lower case. Only these are removed from a name to make its stem: `v1.2` keeps its
-dot."""
+"""Extensions of image names, in lower case. Only these are removed from a name to make its stem: `v1.2` keeps its dot.
+So do images that nothing here reads (`.svg`, `.psd`, raw ones): often they lie beside a JPEG of the same name, whose
+stem they must not take."""
 
 _UNNAMED = "unnamed"
+_CUT_CHARS = 16
+"""Digits of the hash that stands for folders which were cut."""
 _MAX_INPUT_CHARS = 4096
 """Longer input is cut before it is normalised (PATH_MAX of Linux): normalising a hostile name takes quadratic time."""
 _DEVICES = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])"
@@ -60,6 +68,23 @@ def _shortened(text: str) -> str:
         head, dot, extension = text, "", ""
     room_bytes = MAX_SEGMENT_BYTES - len(dot + extension)
     return head.encode()[:room_bytes].decode(errors="ignore").rstrip(" .") + dot + extension
+
+
+def bounded_path(stem: str, kept: str) -> str:
+    """A path of safe segments within `MAX_PATH_BYTES`: where it is longer, a hash stands for its innermost folders.
+
+    Paths that were cut differ where the whole ones did. The last segment and the segments called `kept` stay.
+    """
+    if len(stem.encode()) <= MAX_PATH_BYTES:
+        return stem
+    *folders, last = stem.split("/")
+    room_bytes = MAX_PATH_BYTES - len(last.encode()) - _CUT_CHARS - 2 * folders.count(kept) - 2
+    fitting = 0
+    while fitting < len(folders) and (room_bytes := room_bytes - len(folders[fitting].encode()) - 1) >= 0:
+        fitting += 1
+    cut = folders[fitting:]
+    mark = sha256("/".join(cut).encode()).hexdigest()[:_CUT_CHARS]
+    return "/".join((*folders[:fitting], mark, *(folder for folder in cut if folder == kept), last))
 
 
 def split_extension(name: str) -> tuple[str, str]:

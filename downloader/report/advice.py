@@ -1,6 +1,6 @@
 """Which stage limits a run, and what would make the next one better. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _FULL_SHARE = 0.5
 """A queue that is full more than half of the time says that transforms are slower than downloads."""
@@ -26,13 +26,14 @@ def bottleneck(
     return "none"
 
 
-def cautions(*, insecure: bool, options_ignored: int) -> tuple[str, ...]:
+def cautions(*, insecure: bool, options_ignored: int, empty_sources: Sequence[str] = ()) -> tuple[str, ...]:
     """What the user should know of how a run is done."""
     found = []
     if insecure:
         found.append("certificates are not checked (--insecure): anybody on the way may have changed what came")
     if options_ignored:
         found.append(f"{options_ignored} option lines of aria2 lists have no meaning here and were ignored")
+    found += [f"no items in {source}" for source in empty_sources]
     return tuple(found)
 
 

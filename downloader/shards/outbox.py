@@ -2,12 +2,12 @@
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from downloader.model.items import Fact, Fetched, Transformed
 from downloader.shards import messages
-from downloader.sinks.interface import staged_paths
+from downloader.sinks.interface import staged_paths, write_failed
 
 BATCH_DELAY_S = 0.005
 """Seconds that a message may wait for others: one piece of a dozen messages costs what one message does."""
@@ -20,14 +20,14 @@ class DurableFacts:
     fsync of the one before.
 
     Args:
-        sync: flushes files to disk.
+        sync: flushes files to disk; returns those that failed, with reasons.
         results: the type of fact that is a result: `Transformed`, or `Fetched` if there is no transform stage.
         post: sends a packed fact.
     """
 
     def __init__(
         self,
-        sync: Callable[[list[str]], None],
+        sync: Callable[[list[str]], Mapping[str, str]],
         results: type[Transformed] | type[Fetched],
         post: Callable[[messages.Flat], None],
     ) -> None:
@@ -51,9 +51,18 @@ class DurableFacts:
             facts = self._next_batch()
             is_open = None not in facts
             ready = [fact for fact in facts if fact is not None]
-            self._sync([path for fact in ready if isinstance(fact, self._results) for path in staged_paths(fact)])
+            lost = self._sync(
+                [path for fact in ready if isinstance(fact, self._results) for path in staged_paths(fact)]
+            )
             for fact in ready:
-                self._post(messages.pack_fact(fact))
+                self._post(messages.pack_fact(self._unless_lost(fact, lost) if lost else fact))
+
+    def _unless_lost(self, fact: Fact, lost: Mapping[str, str]) -> Fact:
+        if isinstance(fact, self._results):
+            for path in staged_paths(fact):
+                if path in lost:
+                    return write_failed(fact.item, lost[path])
+        return fact
 
     def _next_batch(self) -> list[Fact | None]:
         facts = [self._queue.get()]

@@ -6,11 +6,11 @@ record it (see `writer`). So an item that is recorded as stored always has its f
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 
-from downloader.model.failures import FailureKind, SkipReason, Stage
+from downloader.model.failures import SkipReason, Stage
 from downloader.model.items import (
     ORIGINAL,
     Failed,
@@ -27,7 +27,7 @@ from downloader.model.items import (
 )
 from downloader.model.spans import Phase, Span
 from downloader.naming.names import original_path, output_path
-from downloader.sinks.interface import Result
+from downloader.sinks.interface import Result, write_failed
 from downloader.storage.interface import NameRefused, NameTaken, Store
 
 _IMAGE_EXTENSIONS = ("jpg", "png", "webp", "gif", "avif")
@@ -72,32 +72,39 @@ class FilesSink:
         """Store the results of a batch durably; other facts pass through."""
         started_s = time.monotonic()
         moves = {index: _moves(fact) for index, fact in enumerate(batch) if isinstance(fact, Transformed | Fetched)}
-        if not self._are_durable:
-            self._store.sync_staged(move.staged for files in moves.values() for move in files)
+        staged = [] if self._are_durable else [move.staged for files in moves.values() for move in files]
+        lost = self._store.sync_staged(staged)
         outcomes: list[Outcome] = [
-            fact if isinstance(fact, Failed | Skipped | Unchanged) else self._place(fact.item, moves[index])
+            fact if isinstance(fact, Failed | Skipped | Unchanged) else self._place(fact.item, moves[index], lost)
             for index, fact in enumerate(batch)
         ]
-        self._store.sync(
+        unsafe = self._store.sync(
             output.path for index in moves if isinstance(stored := outcomes[index], Stored) for output in stored.outputs
         )
         span = Span(Phase.WRITE, started_s, time.monotonic(), threading.current_thread().name)
         for index in moves:
-            outcomes[index] = replace(outcomes[index], spans=(span,))
+            outcomes[index] = replace(_unless_unsafe(outcomes[index], unsafe), spans=(span,))
         return outcomes
 
-    def _place(self, item: Item, files: list[_Move]) -> Stored | Failed | Skipped:
-        """Put the files of one item, all or none as far as can be foreseen."""
+    def _place(self, item: Item, files: list[_Move], lost: Mapping[str, str]) -> Stored | Failed | Skipped:
+        """Put the files of one item, all or none as far as can be foreseen; `lost` are those that cannot be moved."""
+        placed: list[str] = []
         try:
             for file in files:
+                if file.staged in lost:
+                    return write_failed(item, lost[file.staged])
                 self._store.check(file.output.path, replace=self._replace or item.renewed)
             for file in files:
                 self._store.put(file.staged, file.output.path)
+                placed.append(file.output.path)
         except NameTaken as taken:
             message = f"{taken} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.OUTPUT, reason=SkipReason.EXISTS, message=message)
         except NameRefused as refused:
-            return Failed(item=item, stage=Stage.OUTPUT, kind=FailureKind.WRITE, message=str(refused))
+            if not item.renewed:  # otherwise they are known to be its files
+                for path in placed:
+                    self._store.remove(path)
+            return write_failed(item, str(refused))
         return Stored(item=item, outputs=tuple(file.output for file in files))
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -131,6 +138,15 @@ class FilesSink:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+
+def _unless_unsafe(outcome: Outcome, unsafe: Mapping[str, str]) -> Outcome:
+    """The outcome, or a failure where one of its files could not be made durable."""
+    if unsafe and isinstance(outcome, Stored):
+        problem = next((unsafe[output.path] for output in outcome.outputs if output.path in unsafe), None)
+        if problem is not None:
+            return write_failed(outcome.item, problem)
+    return outcome
 
 
 def _moves(fact: Result) -> list[_Move]:

@@ -12,12 +12,14 @@
 Neither lists nor folders are held in memory.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from io import TextIOWrapper
 from typing import BinaryIO, TextIO, cast
 
 from downloader.config.settings import Settings
 from downloader.errors import SourceError
+from downloader.model.items import Row
 from downloader.sources.arguments import ImageSource, UrlSource
 from downloader.sources.aria2 import parse_aria2
 from downloader.sources.counters import SourceCounters
@@ -31,7 +33,7 @@ from downloader.sources.parquet import ParquetSource
 from downloader.sources.tabular import Columns
 from downloader.sources.text import parse_text
 
-__all__ = ["Source", "SourceCounters", "open_sources"]
+__all__ = ["Source", "SourceCounters", "open_sources", "read_rows"]
 
 
 def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: SourceCounters) -> list[Source]:
@@ -70,6 +72,16 @@ def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: 
             case _:
                 opened.append(_list_source(argument, kind, settings, stdin, counters))
     return opened
+
+
+def read_rows(sources: Iterable[tuple[str, Source]], counters: SourceCounters) -> Iterator[Row]:
+    """The rows of sources in order, each given with the argument that names it; notes those that have none."""
+    for argument, source in sources:
+        row = None
+        for row in source.rows():
+            yield row
+        if row is None:
+            counters.empty.append("stdin" if argument == STDIN else argument)
 
 
 def _needs_network(argument: str, kind: Kind) -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from downloader.errors import SourceError
 from downloader.model.items import Row
 from downloader.sources.lists import Line, lines
-from downloader.sources.tabular import MAX_RECORD_BYTES, Columns, Record, decode, rows_of
+from downloader.sources.tabular import MAX_RECORD_BYTES, Columns, NotUtf8, Record, decode, rows_of
 
 _MAX_RECORD_LINES = 10_000
 
@@ -25,7 +25,7 @@ def parse_delimited(stream: BinaryIO, name: str, *, columns: Columns, delimiter:
     Records without any text (blank lines, lines of delimiters) are skipped.
 
     Raises:
-        SourceError: there are no names, a wanted column is missing, a line is not UTF-8, or reading failed halfway.
+        SourceError: there are no names, a wanted column is missing, or reading failed halfway.
     """
     return rows_of(_records(stream, name, columns, delimiter), columns)
 
@@ -82,6 +82,9 @@ class _RecordParser:
                 reason = "a line ends in CR alone" if "new-line" in str(problem) else str(problem)
                 cells = f"broken CSV: {reason}"
                 self._reread.extendleft(reversed(self._taken[1:]))
+            except NotUtf8 as problem:
+                cells = str(problem)
+                self._reread.extendleft(reversed(self._taken[1:]))
             if any(cells):
                 yield f"{self._name}:{self._taken[0][0]}", cells
 
@@ -91,8 +94,8 @@ class _RecordParser:
     def __next__(self) -> str:
         line = self._reread.popleft() if self._reread else next(self._lines)
         self._taken.append(line)
-        number, data, is_whole = line
+        _, data, is_whole = line
         self._taken_bytes += len(data)
         if not is_whole or self._taken_bytes > MAX_RECORD_BYTES or len(self._taken) > _MAX_RECORD_LINES:
             raise csv.Error(f"no end within {MAX_RECORD_BYTES} bytes and {_MAX_RECORD_LINES} lines; is a quote open?")
-        return decode(data, f"{self._name}:{number}")
+        return decode(data)

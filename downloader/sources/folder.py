@@ -2,7 +2,7 @@
 
 Every file with an image extension becomes a row, and with `--all-files` every file. What cannot be examined (a folder
 without permission, a dangling link named like an image) becomes a row as well: opening it fails with the reason, so
-nothing is lost silently. Everything else is left alone and counted.
+nothing is lost silently. Everything else is left alone and counted, a hidden folder as one.
 
 Links to files and folders are followed, but no folder is entered twice, so loops end. Never entered are the output
 folder, the state folder `.downloader` of any output, and without `--all-files` hidden folders.
@@ -21,11 +21,12 @@ from downloader.model.items import File, Row
 from downloader.sources.access import check_readable
 from downloader.sources.counters import SourceCounters
 
-IMAGE_EXTENSIONS: Final = frozenset(
-    "jpg jpeg jpe jfif png webp gif avif bmp dib tif tiff heic heif jxl".split()  # noqa: SIM905
-)
-"""Extensions of image files, in lower case: the formats we decode, and three that are common, whose users should be
-told (`unsupported_format`). SVG is not among them: it is a document, and folders of web assets are full of it."""
+_READ: Final = "jpg jpeg jpe jfif pjpeg pjp mpo png apng webp gif avif avifs bmp dib tif tiff svs"
+_OTHERS: Final = "heic heif hif jxl jp2 j2k jpf jpx jxr svg svgz ico icns psd psb xcf tga eps ppm pgm pbm pnm exr hdr"
+_RAW: Final = "dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw 3fr iiq rwl"
+IMAGE_EXTENSIONS: Final = frozenset(f"{_READ} {_OTHERS} {_RAW}".split())
+"""Extensions of image files, in lower case: the formats we decode, and those whose users should be told that we do not
+(`unsupported_format`). A picture in a folder of pictures is never passed over in silence."""
 
 _STATE_FOLDER = ".downloader"
 MAX_BATCH_ENTRIES: Final = 30_000
@@ -111,6 +112,8 @@ class FolderSource:
             if kind == "folder":
                 if self.all_files or not is_hidden:
                     subfolders.append(prefix + name)
+                else:
+                    self.counters.left_alone += 1
             elif kind == "file" and (self.all_files or (is_image_name(name) and not is_hidden)):
                 yield self._row(f"{path}/{name}", prefix + name)
             else:

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from downloader.errors import SourceError
 from downloader.model.items import Row
 from downloader.sources.lists import lines
-from downloader.sources.tabular import MAX_RECORD_BYTES, Columns, Record, decode, rows_of, text_of
+from downloader.sources.tabular import MAX_RECORD_BYTES, Columns, NotUtf8, Record, decode, rows_of, text_of
 
 
 def parse_json_lines(stream: BinaryIO, name: str, *, columns: Columns) -> Iterator[Row]:
@@ -16,7 +17,8 @@ def parse_json_lines(stream: BinaryIO, name: str, *, columns: Columns) -> Iterat
     member may be missing or null, which means empty.
 
     Raises:
-        SourceError: the first object has no such column, a line is not UTF-8, or reading failed halfway.
+        SourceError: the first object has no such column, it is one document over several lines, or reading failed
+            halfway.
     """
     return rows_of(_records(stream, name, columns), columns)
 
@@ -29,11 +31,12 @@ def _records(stream: BinaryIO, name: str, columns: Columns) -> Iterator[Record]:
         if not is_whole:
             yield where, f"the line is longer than {MAX_RECORD_BYTES} bytes"
             continue
-        text = decode(line, where).strip()
-        if not text:
+        found = _object(line)
+        if found is None:
             continue
-        found = _object(text)
         if isinstance(found, str):
+            if is_first and line.strip() in {b"[", b"{"}:
+                raise SourceError(f"{where}: a JSON document of several lines; write one object a line (jq -c '.[]')")
             yield where, found
             continue
         if is_first and columns.url not in found:
@@ -42,10 +45,15 @@ def _records(stream: BinaryIO, name: str, columns: Columns) -> Iterator[Record]:
         yield where, [text_of(found.get(column)) for column in wanted]
 
 
-def _object(text: str) -> dict[str, object] | str:
-    """The object of a line, or what is wrong with the line."""
+def _object(line: bytes) -> dict[str, object] | str | None:
+    """The object of a line, or what is wrong with the line; None for a blank one."""
     try:
+        text = decode(line).strip()
+        if not text:
+            return None
         found = json.loads(text)
+    except NotUtf8 as problem:
+        return str(problem)
     except (ValueError, RecursionError) as problem:
         reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "too deep, or too long a number"
         return f"the line is not JSON: {reason}"

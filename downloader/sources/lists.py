@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, cast
 from downloader.errors import SourceError
 from downloader.model.items import Row
 from downloader.sources.access import check_readable, optional_library
+from downloader.sources.first_line import no_list, readable
 
 MAX_LINE_BYTES: Final = 65_536
 """The longest line taken as a URL: httpx takes no longer URL either (`MAX_URL_LENGTH`)."""
@@ -127,20 +128,33 @@ def lines(stream: BinaryIO, name: str, max_bytes: int = MAX_LINE_BYTES) -> Itera
     """The lines of a list, in bounded memory. A byte order mark is removed from the first.
 
     Raises:
-        SourceError: reading failed halfway; names the line.
+        SourceError: it is no list of text, or reading failed halfway; names the line.
     """
     number = 0
+    is_examined = False
     try:
-        while line := stream.readline(max_bytes + 1):
+        line = stream.readline(max_bytes + 1)
+        if (recoded := readable(line, stream)) is not None:
+            stream = recoded
+            line = stream.readline(max_bytes + 1)
+        line = line.removeprefix(_BOM)
+        while line:
             number += 1
+            if not is_examined and line.strip():
+                is_examined = True
+                if (reason := no_list(line)) is not None:
+                    raise SourceError(f"{name}:{number}: {reason}")
             is_whole = len(line) <= max_bytes or line.endswith(b"\n")
-            kept = line[:max_bytes]
-            yield number, kept.removeprefix(_BOM) if number == 1 else kept, is_whole
+            yield number, line[:max_bytes], is_whole
             while not is_whole:
                 rest = stream.readline(max_bytes)
                 is_whole = not rest or rest.endswith(b"\n")
+            line = stream.readline(max_bytes + 1)
     except _reading_errors() as error:
-        message = f"{name}:{number + 1}: the list cannot be read any further: {error}; repair it and run again"
+        message = (
+            f"{name}:{number + 1}: the list cannot be read any further: {error}; the rows before are kept: repair it "
+            "and run again"
+        )
         raise SourceError(message) from error
 
 

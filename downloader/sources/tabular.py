@@ -114,16 +114,20 @@ def _row(where: str, cells: dict[str, str], columns: Columns) -> Row:
     return Row(source=url, what=what, where=where, columns=kept, request=request)
 
 
-def decode(line: bytes, where: str) -> str:
+class NotUtf8(ValueError):
+    """A line that is not UTF-8; the message says what to do."""
+
+
+def decode(line: bytes) -> str:
     """The text of a line.
 
     Raises:
-        SourceError: it is not UTF-8.
+        NotUtf8: it is none.
     """
     try:
         return line.decode()
     except UnicodeDecodeError as problem:
-        raise SourceError(f"{where}: not UTF-8 ({problem.reason}); save the list as UTF-8") from None
+        raise NotUtf8(f"not UTF-8 ({problem.reason}); save the list as UTF-8") from None
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401 - any value of JSON

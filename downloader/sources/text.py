@@ -7,7 +7,9 @@ no URL gets its outcome like any other. Neither a list nor an endless line is he
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from downloader.errors import SourceError
 from downloader.model.items import Row
+from downloader.sources.first_line import no_url_list
 from downloader.sources.lists import MAX_LINE_BYTES, lines
 from downloader.sources.rows import location_of, overlong_row
 
@@ -18,8 +20,9 @@ def parse_text(stream: BinaryIO, name: str) -> Iterator[Row]:
     Bytes that are not UTF-8 are kept as surrogates, and make the row invalid.
 
     Raises:
-        SourceError: reading failed halfway; names the line.
+        SourceError: it is something else than a list of URLs, or reading failed halfway; names the line.
     """
+    is_examined = False
     for number, line, is_whole in lines(stream, name):
         text = line.strip()
         if text.startswith(b"#") or (is_whole and not text):
@@ -27,6 +30,10 @@ def parse_text(stream: BinaryIO, name: str) -> Iterator[Row]:
         where = f"{name}:{number}"
         if is_whole:
             url = text.decode(errors="surrogateescape")
+            if not is_examined:
+                is_examined = True
+                if (reason := no_url_list(url)) is not None:
+                    raise SourceError(f"{where}: {reason}")
             yield Row(source=url, what=location_of(url, where), where=where)
         else:
             yield overlong_row(text, MAX_LINE_BYTES, where)

@@ -1,6 +1,6 @@
 """The protocol of a store: whole files under names, put once and durably. Implementations: `local`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedIOBase
 from typing import Protocol
 
@@ -18,18 +18,18 @@ class Store(Protocol):
 
     Nothing outside the store is ever written or removed. One thread at a time calls the methods that change something;
     any thread may read. The writing methods raise OutputError if the store as a whole cannot be used: full, read-only,
-    gone.
+    gone. What goes wrong with one name is refused, and costs nothing else.
     """
 
-    def sync_staged(self, paths: Iterable[str]) -> None:
-        """Make staged files of this machine durable, so that `put` may move them."""
+    def sync_staged(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Make staged files of this machine durable, so that `put` may move them; those that failed, with reasons."""
 
     def check(self, name: str, *, replace: bool) -> None:
         """Raise what `put` would raise for this name now; make the folder it lies in.
 
         Raises:
             NameTaken: there is such a file, and `replace` is false.
-            NameRefused: the name leads outside the store, or a file and a folder want the same name.
+            NameRefused: the name leads outside the store or cannot be used there, or its folder cannot be made.
         """
 
     def put(self, staged: str, name: str) -> None:
@@ -38,30 +38,32 @@ class Store(Protocol):
         Readers see the old file or the new one, never a part of it.
 
         Raises:
-            NameRefused: a file and a folder want the same name.
+            NameRefused: a file and a folder want the same name, or it cannot be written for another reason.
         """
 
-    def sync(self, names: Iterable[str]) -> None:
-        """Make files durable under the names to which they were put."""
+    def sync(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Make files durable under the names to which they were put; the names that failed, with reasons."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is anything under this name."""
+        """Whether there is a file under this name, or anything else that `put` would replace."""
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None if there is none."""
 
-    def names(self, *, excluded: str) -> Iterator[str]:
+    def names(self, *, excluded: str, unlisted: list[str]) -> Iterator[str]:
         """The name of every file in the store, except those in folders called `excluded`, in any order.
 
+        Folders that cannot be listed are added to `unlisted`.
+
         Raises:
-            OutputError: the store cannot be listed.
+            OutputError: the store cannot be listed at all.
         """
 
     def open(self, name: str) -> BufferedIOBase:
-        """Open a file for reading; raise OSError if it cannot be read."""
+        """Open a file for reading; raise OSError if it cannot be read. Pipes and devices are no files."""
 
     def remove(self, name: str) -> None:
-        """Remove a file; do nothing if there is none."""
+        """Remove a file; do nothing if there is none, or it cannot be removed."""
 
     def close(self) -> None:
         """Release what the store holds, such as threads."""

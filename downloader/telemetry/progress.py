@@ -24,19 +24,32 @@ class Snapshot:
     """How far a run has come.
 
     `total` counts the rows known so far; it is final once `total_known`. `done_before` of them had their outcome from
-    an earlier run; `downloaded` and `transformed` include these.
+    an earlier run. Of the others `downloaded` have their bytes, and `not_downloaded` had their outcome without any:
+    they failed on the way, were skipped, or are unchanged. `transformed` have been through the transform stage,
+    whatever came of it.
     """
 
     total: int
     total_known: bool
     done_before: int
     downloaded: int
+    not_downloaded: int
     transformed: int
     failed: int
     queue_depth: int
     queue_size: int
     bytes_downloaded: int
     elapsed_s: float
+
+    @property
+    def download(self) -> tuple[int, int]:
+        """How many items the download stage is through with, and how many it gets."""
+        return self.done_before + self.downloaded + self.not_downloaded, self.total
+
+    @property
+    def transform(self) -> tuple[int, int]:
+        """The same of the transform stage: items without bytes never come to it."""
+        return self.done_before + self.transformed, self.total - self.not_downloaded
 
 
 class View(Protocol):
@@ -69,13 +82,14 @@ class Progress:
 
     def sample(self, sample: Sample) -> None:
         """Show how far the run has come."""
-        counters, before = self._counters, sample.finished_before
+        counters = self._counters
         self._last = Snapshot(
             total=sample.listed,
             total_known=sample.planned,
-            done_before=before,
-            downloaded=before + counters.fetched + counters.ended_before_transform,
-            transformed=before + counters.done,
+            done_before=sample.finished_before,
+            downloaded=counters.fetched,
+            not_downloaded=counters.ended_before_transform,
+            transformed=counters.done - counters.ended_before_transform,
             failed=counters.failures,
             queue_depth=sample.queue_depth,
             queue_size=sample.queue_size,
@@ -135,16 +149,15 @@ class Bars:
         """Redraw both bars."""
         reading = "" if snapshot.total_known else ", reading the list"
         megabytes = snapshot.bytes_downloaded / 1024**2
-        self._draw(self._download, snapshot, snapshot.downloaded, f"{megabytes:.0f} MiB{reading}")
+        self._draw(self._download, snapshot, snapshot.download, f"{megabytes:.0f} MiB{reading}")
         if self._transform is not None:
             queue = f"queue {snapshot.queue_depth}/{snapshot.queue_size}, failed {snapshot.failed}"
-            self._draw(self._transform, snapshot, snapshot.transformed, queue)
+            self._draw(self._transform, snapshot, snapshot.transform, queue)
 
     @staticmethod
-    def _draw(bar: "tqdm[Any]", snapshot: Snapshot, done: int, postfix: str) -> None:
-        bar.total = snapshot.total
+    def _draw(bar: "tqdm[Any]", snapshot: Snapshot, stage: tuple[int, int], postfix: str) -> None:
         bar.initial = snapshot.done_before  # not counted into the rate
-        bar.n = done
+        bar.n, bar.total = stage
         bar.set_postfix_str(postfix, refresh=False)
         bar.refresh()
 
@@ -177,19 +190,20 @@ class Lines:
 
 
 def _plain_line(snapshot: Snapshot, *, transforms: bool) -> str:
-    total = f"{snapshot.total}" if snapshot.total_known else f"{snapshot.total}+"
-    rate = _rate(snapshot, snapshot.downloaded)
-    parts = [f"{snapshot.elapsed_s:.0f} s: downloaded {snapshot.downloaded}/{total} ({rate:.0f}/s)"]
+    """Unlike a bar, a word must be true: what failed on the way does not count as downloaded."""
+    parts = [f"{snapshot.elapsed_s:.0f} s: {_counted(snapshot, 'downloaded', snapshot.downloaded, snapshot.total)}"]
     if transforms:
-        parts.append(f"transformed {snapshot.transformed}/{total} ({_rate(snapshot, snapshot.transformed):.0f}/s)")
+        parts.append(_counted(snapshot, "transformed", snapshot.transformed, snapshot.transform[1]))
         parts.append(f"queue {snapshot.queue_depth}/{snapshot.queue_size}")
     parts.append(f"failed {snapshot.failed}")
     return ", ".join(parts)
 
 
-def _rate(snapshot: Snapshot, done: int) -> float:
-    """Items a second that this run has done."""
-    return (done - snapshot.done_before) / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
+def _counted(snapshot: Snapshot, done: str, number: int, total: int) -> str:
+    """How many items are done in a stage, those of earlier runs included, and how many a second in this one."""
+    rate = number / snapshot.elapsed_s if snapshot.elapsed_s else 0.0
+    more = "" if snapshot.total_known else "+"
+    return f"{done} {snapshot.done_before + number}/{total}{more} ({rate:.0f}/s)"
 
 
 def _json_line(snapshot: Snapshot, *, transforms: bool) -> str:

@@ -70,12 +70,18 @@ def clear_colour_in_8_bits(image: Image.Image) -> None:
     clear = image.info.get("transparency")
     tiles = getattr(image, "tile", ())
     depth = tiles[0][3] if tiles else ""
-    if isinstance(clear, int) and depth in {"L;2", "L;4"}:
-        image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[depth]
+    if isinstance(clear, int) and depth in _GREY_LEVELS:  # of 16 bits in the file, those beyond the depth do not count
+        levels = _GREY_LEVELS[depth]
+        image.info["transparency"] = clear % levels * (255 // (levels - 1))
     elif isinstance(clear, int) and depth == "I;16B":
         image.info["transparency"] = clear >> 8
     elif isinstance(clear, tuple) and depth == "RGB;16B":
         image.info["transparency"] = tuple(sample >> 8 for sample in clear)
+    elif isinstance(clear, tuple) and depth == "RGB":
+        image.info["transparency"] = tuple(sample % 256 for sample in clear)
+
+
+_GREY_LEVELS = {"L;2": 4, "L;4": 16, "L": 256}
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

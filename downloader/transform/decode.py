@@ -1,7 +1,8 @@
 """Decode bytes into pixels: the header first, pixels once it is acceptable; every failure has its kind."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
+    ImagePalette,
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,
@@ -21,8 +23,10 @@ from PIL import (
 )
 
 from downloader.model.failures import FailureKind
-from downloader.transform import color, sniff
+from downloader.transform import color, isobmff, jpeg, png, sniff, webp
 from downloader.transform.picture import ImageError, plain
+from downloader.transform.readable import Readable, damaged, ends_early, unsupported
+from downloader.transform.rows import LastRow
 
 _READERS = (
     AvifImagePlugin,
@@ -62,12 +66,53 @@ def identify(data: bytes) -> str:
     return found.format
 
 
-def open_image(name: str, data: bytes) -> ImageFile.ImageFile:
+def inspect(name: str, data: bytes) -> Readable:
+    """Read what the structure of the file says; raises `ImageError` if it can be no image."""
+    if name == "png":
+        return png.inspect(data)
+    if name in {"avif", "heif"}:
+        return isobmff.inspect(name, data)
+    return Readable(data=data)
+
+
+def open_image(name: str, source: Readable) -> ImageFile.ImageFile:
     """Open bytes of a known format: reads the header, decodes no pixel, tries only that format's parser.
 
     Pillow's format names are ours in upper case.
     """
+    try:
+        image = _opened(name, source.data)
+    except Exception:
+        repaired = _repaired(name, source.data)
+        if repaired is None:
+            raise
+        image = repaired
+    image.info |= source.info
+    if name == "png" and image.mode == "P":
+        image.palette = ImagePalette.raw("RGB", png.palette_entries(source.data))
+    return image
+
+
+def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
     return Image.open(BytesIO(data), formats=[name.upper()])
+
+
+def _repaired(name: str, data: bytes) -> ImageFile.ImageFile | None:
+    """The file opened without the parts that no pixel depends on; None if that does not help."""
+    for repair in _repairs(name, data):
+        with suppress(Exception):
+            image = _opened(name, repair.data)
+            if repair.profile_lost:
+                image.info.setdefault("icc_profile", None)
+            return image
+    return None
+
+
+def _repairs(name: str, data: bytes) -> Iterable[jpeg.Repair]:
+    if name == "jpeg":
+        return jpeg.repairs(data)
+    other = isobmff.without_exif(data) if name == "avif" else webp.repaired(data) if name == "webp" else None
+    return [] if other is None else [jpeg.Repair(data=other, profile_lost=False)]
 
 
 def _refusal(found: sniff.Rejected) -> str:
@@ -113,17 +158,14 @@ def _diagnosis(name: str, data: bytes, error: Exception) -> ImageError:
     if "out of memory" in reason.lower() or _short_of_memory(name, data):
         return ImageError(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if "truncated" in reason.lower() or sniff.ends_early(name, data):
-        advice = "fetch it again, or take what is there with --truncated keep"
-        return ImageError(FailureKind.TRUNCATED_IMAGE, f"the {name} image ends early: {advice}")
+        return ends_early(name)
     if isinstance(error, UnidentifiedImageError):
         reason = _reason_of_refusal(name, data)
-    process = sniff.jpeg_process(data) if name == "jpeg" else None
-    if process or (name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF)):
-        kind = f"{process} JPEG" if process else f"kind of TIFF ({reason})"
-        return ImageError(FailureKind.UNSUPPORTED_FORMAT, f"this {kind} is not supported: convert it to PNG first")
-    return ImageError(
-        FailureKind.CORRUPT_IMAGE, f"the {name} image is damaged ({reason}): fetch it again or replace it"
-    )
+    if name == "jpeg" and (kind := jpeg.rare_kind(data)):
+        return unsupported(kind)
+    if name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF):
+        return unsupported(f"a kind of TIFF ({reason})")
+    return damaged(name, reason)
 
 
 def _short_of_memory(name: str, data: bytes) -> bool:
@@ -162,23 +204,80 @@ class Pixels:
     cut: bool = False
 
 
-def load(name: str, data: bytes, image: ImageFile.ImageFile, *, reduction: int = 1, keep_cut: bool = False) -> Pixels:
+def load(
+    name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int = 1, keep_cut: bool = False
+) -> Pixels:
     """Decode the pixels of the current frame, a JPEG at 1/`reduction` of its size.
 
     With `keep_cut`, a file that ends early yields what it has instead of failing.
     """
+    with decoding(name, source.data):
+        pixels = _decoded(name, source, image, reduction=reduction, keep_cut=keep_cut)
+        if name == "png":
+            png.check_pixels(source.data)
+    if source.visible is None:
+        return pixels
+    visible = pixels.image.crop(source.visible)
+    return replace(pixels, image=visible, size=visible.size)
+
+
+def check_frames(name: str, source: Readable) -> None:
+    """Raise `ImageError` if frames of an animation lack pixels that their decoder would not miss."""
+    if name == "png":
+        png.check_frames(source.data)
+
+
+def _decoded(name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int, keep_cut: bool) -> Pixels:
+    last = LastRow(image, png.last_row(source.data)) if name == "png" else None
+    reduction = reduction if reduction == 1 or jpeg.scalable(source.data) else 1
     try:
-        with decoding(name, data):
-            return _load(image, reduction)
+        with decoding(name, source.data):
+            pixels = _load(image, reduction)
+            if last is None or not last.untouched() or png.has_all_rows(source.data):
+                return pixels
+        raise ends_early(name)
     except ImageError as failure:
-        if not keep_cut or failure.kind is not FailureKind.TRUNCATED_IMAGE:
+        if name == "png" and failure.kind is FailureKind.CORRUPT_IMAGE and (other := png.without_sum(source.data)):
+            return _load(open_image(name, replace(source, data=other)), 1)
+        if failure.kind is not FailureKind.TRUNCATED_IMAGE:
             raise
-    with decoding(name, data):
-        if name == "jpeg":  # given an end, libjpeg fills what is missing, without which progressive images show nothing
-            image = open_image(name, data + b"\xff\xd9")
-        else:  # rows decoded so far are in the image already; there is nothing left to read
-            image.tile = []
-        return replace(_load(image, reduction), cut=True)
+        cut = failure
+    if name == "jpeg" and (whole := _whole_without_end(source, reduction)):
+        return whole
+    if not keep_cut:
+        raise cut
+    if name == "jpeg":  # given an end, libjpeg fills what is missing, without which progressive images show nothing
+        image = open_image(name, replace(source, data=source.data + jpeg.END))
+    else:  # rows decoded so far are in the image already; there is nothing left to read
+        image.tile = []
+    if last is not None and last.untouched():
+        last.wipe()
+    return replace(_load(image, reduction), cut=True)
+
+
+_STRIP_ROWS = 256
+
+
+def _whole_without_end(source: Readable, reduction: int) -> Pixels | None:
+    """The pixels of a JPEG that lacks its end marker and nothing else; None if it lacks more.
+
+    Such a file may go on in any way without a change to its pixels.
+    """
+    data = source.data.rstrip(b"\xff")
+    if not jpeg.scans_cover_all(data):
+        return None
+    noisy, ended = (replace(source, data=data + end) for end in (jpeg.NOISE + jpeg.END, jpeg.END))
+    one, other = (_sum_of(_load(open_image("jpeg", each), 1).image) for each in (noisy, ended))  # at full scale
+    return _load(open_image("jpeg", ended), reduction) if one == other else None
+
+
+def _sum_of(image: Image.Image) -> int:
+    """A checksum of the pixels, taken in strips, so that an image is not in memory twice."""
+    total = 0
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+        total = zlib.crc32(strip.tobytes(), total)
+    return total
 
 
 def _load(image: ImageFile.ImageFile, reduction: int) -> Pixels:

@@ -31,6 +31,7 @@ from downloader.model.spans import Phase
 from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
 from downloader.transform.geometry import ResizePlan, Sides
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
+from downloader.transform.readable import Box, Readable
 from downloader.transform.recorder import SpanRecorder
 from downloader.transform.resample import Resampler
 
@@ -90,6 +91,7 @@ class _Rendering:
     data: bytes
     settings: TransformOptions
     recorder: SpanRecorder
+    source: Readable = field(init=False)
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
 
     def picture(self) -> Picture:
@@ -98,14 +100,21 @@ class _Rendering:
             if declared := sniff.sides(name, self.data):
                 self._check_pixels(declared, 1)
             with decode.decoding(name, self.data):
-                image = decode.open_image(name, self.data)
+                source = self.source = decode.inspect(name, self.data)
+                self.data = source.data
+                image = decode.open_image(name, source)
                 animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             target = self._target(name, animated=animated)
             several = animated and self.settings.animated == "all" and {name, target} <= _MOVING
             with decode.decoding(name, self.data):
                 frames = image.n_frames if several else 1  # type: ignore[attr-defined]
             self._check_pixels(image.size, frames)
-            self._check_wanted(image.size)
+            left, top, right, bottom = self._visible(image)
+            self._check_wanted((right - left, bottom - top))
+        for warning in source.warnings:
+            self._warn(warning)
+        if image.info.get("icc_profile", b"") is None:  # there was one, in pieces that do not fit together
+            self._warn(Warn.ICC_IGNORED)
         if animated and not several:
             self._warn(Warn.FRAMES_DROPPED)
         if name == "jpeg" and metadata.has_gain_map(image, self.data):
@@ -119,12 +128,11 @@ class _Rendering:
             if name == "jpeg":  # only JPEG decodes at a smaller scale; its orientation can be read before the pixels
                 upright = geometry.turned(image.size, metadata.orientation(image))
                 reduction = geometry.scaled_decode(self._plans(upright))
-            pixels = decode.load(
-                name, self.data, image, reduction=reduction, keep_cut=self.settings.truncated == "keep"
-            )
+            keep_cut = self.settings.truncated == "keep"
+            pixels = decode.load(name, self.source, image, reduction=reduction, keep_cut=keep_cut)
         if pixels.cut:
             self._warn(Warn.TRUNCATED_KEPT)
-        turn = metadata.orientation(pixels.image)
+        turn = self._turn(pixels.image)
         upright = geometry.turned(pixels.size, turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target)
@@ -143,13 +151,15 @@ class _Rendering:
 
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
-        turn = metadata.orientation(image)
-        upright = geometry.turned(image.size, turn)
+        turn = self._turn(image)
+        left, top, right, bottom = self._visible(image)
+        upright = geometry.turned((right - left, bottom - top), turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target, image.n_frames)  # type: ignore[attr-defined]
         finished: list[list[Image.Image]] = [[] for _ in plans]
         durations_ms = []
         kept: bytes | None = None
+        self._check_frames(name)
         for whole in self._frames(name, image):
             durations_ms.append(round(whole.info.get("duration", 0)))
             with self.recorder.phase(Phase.RESIZE):
@@ -167,9 +177,17 @@ class _Rendering:
             renditions.append(_encoded(variant, target, plan, data))
         return self._picture(name, renditions, upright)
 
+    def _check_frames(self, name: str) -> None:
+        try:
+            decode.check_frames(name, self.source)
+        except ImageError as failure:
+            if self.settings.truncated != "keep" or failure.kind != FailureKind.TRUNCATED_IMAGE:
+                raise
+            self._warn(Warn.TRUNCATED_KEPT)
+
     def _frames(self, name: str, image: ImageFile.ImageFile) -> Iterator[Image.Image]:
         """A copy of the whole picture at every frame; of a truncated file the frames it has, if the settings say so."""
-        size = image.size
+        visible = self._visible(image)
         first = 1 if getattr(image, "default_image", False) else 0  # an APNG may start with a still for old viewers
         color.clear_colour_in_8_bits(image)
         for index in range(first, image.n_frames):  # type: ignore[attr-defined]
@@ -178,13 +196,21 @@ class _Rendering:
                 with self.recorder.phase(Phase.DECODE), decode.decoding(name, self.data), limit:
                     image.seek(index)
                     image.load()
-                    frame = image.crop((0, 0, *size))  # frames of a GIF may reach beyond the first
+                    frame = image.crop(visible)  # frames of a GIF may reach beyond the first
             except ImageError as failure:
                 if index == first or self.settings.truncated != "keep" or failure.kind != FailureKind.TRUNCATED_IMAGE:
                     raise
                 self._warn(Warn.TRUNCATED_KEPT)
                 return
             yield frame
+
+    def _visible(self, image: Image.Image) -> Box:
+        """The part of the stored pixels that belongs to the picture."""
+        return self.source.visible or (0, 0, *image.size)
+
+    def _turn(self, image: Image.Image) -> int:
+        """The EXIF orientation: as the container says, where it does."""
+        return metadata.orientation(image) if self.source.turn is None else self.source.turn
 
     def _finish(
         self, source: Resampler, plan: ResizePlan, target: str, *, turn: int, reduction: float, profile: bytes | None

@@ -6,10 +6,12 @@ format ends before it should. Magic numbers are those of the formats' own specif
 
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from downloader.model.failures import FailureKind
+from downloader.transform import jpeg
 
 FORMATS = ("jpeg", "png", "gif", "webp", "avif", "bmp", "tiff")
 """The formats that are read. No others: Pillow would run Ghostscript for EPS, and rare parsers are the least secure."""
@@ -52,7 +54,7 @@ _UNSUPPORTED = (
     (b"%!PS", "a PostScript or EPS drawing"),
     (b"\xc5\xd0\xd3\xc6", "an EPS drawing"),
     (b"\x00\x00\x01\x00", "a Windows icon"),
-    (b"\x00\x00\x02\x00", "a Windows cursor"),
+    (b"\x00\x00\x02\x00", "a Windows cursor or a Targa image"),
     (b"icns", "a macOS icon"),
     (b"DDS ", "a DDS texture"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
@@ -107,14 +109,20 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _HTML = re.compile(
     rb"<(?:!doctype\s+html|html|head|body|script|title|meta|iframe|h1|div|p|br|a|table)\b", re.IGNORECASE
 )
+_GZIP = b"\x1f\x8b"
 _SVG = re.compile(rb"<(?:\w+:)?svg\b", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
+_LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00]){1,64}")
+"""What scripts write before an image by mistake. No browser and no library looks behind it."""
+
 _PNM = re.compile(rb"P[1-7][\s#]")
 
 
 def identify(data: bytes) -> Recognized | Rejected:
     """Identify these bytes."""
     by_magic = next((what for magic, what in _MAGIC if data.startswith(magic)), None)
+    if data.startswith(_GZIP) and _SVG.search(_unpacked(data)):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a compressed SVG drawing", "render it to PNG first")
     return by_magic or _container(data) or _loose(data) or _text_or_nothing(data)
 
 
@@ -137,9 +145,40 @@ def _loose(data: bytes) -> Recognized | Rejected | None:
         return Rejected(
             FailureKind.CORRUPT_IMAGE, "a PNG image that was changed on its way as if it were text", "fetch it again"
         )
+    lead = _LEAD.match(data)
+    if lead and (known := next((name for magic, name in _KNOWN if data.startswith(magic, lead.end())), None)):
+        return Rejected(
+            FailureKind.CORRUPT_IMAGE, f"a {known.upper()} image behind {lead.end()} bytes of text", "fetch it again"
+        )
     if _PNM.match(data):
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a PNM image", _CONVERT)
+    if _u32(data, 0) in _BMP_HEADERS and data[12:14] == b"\x01\x00":  # one plane
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a bitmap without its file header", _CONVERT)
+    if _is_targa(data):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a Targa image", _CONVERT)
     return None
+
+
+def _is_targa(data: bytes) -> bool:
+    """Whether all fields of the header have values that Truevision's specification (TGA 2.0, C.2) allows."""
+    if len(data) < 18 or data[1] > 1 or data[2] not in {1, 2, 3, 9, 10, 11}:  # noqa: PLR2004 - bytes of the header
+        return False
+    has_map, is_mapped, depth = data[1] == 1, data[2] in {1, 9}, data[16]
+    return (
+        has_map == is_mapped
+        and (has_map or not any(data[3:8]))
+        and any(data[12:14])
+        and any(data[14:16])
+        and depth in ({8, 16} if is_mapped else {8, 15, 16, 24, 32})
+    )
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The beginning of gzip-compressed data."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data[:_HEAD_BYTES], _HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _riff(data: bytes) -> Recognized | Rejected:
@@ -251,32 +290,6 @@ _ENDS: dict[str, Callable[[bytes], bool]] = {
 }
 
 
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers; the three exceptions are tables (ITU-T T.81 table B.1)."""
-
-_RARE_JPEG = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical lossless"}
-
-
-def jpeg_process(data: bytes) -> str | None:
-    """The name of a rare JPEG process that libjpeg-turbo does not decode here; None for the usual ones."""
-    at = _jpeg_frame(data)
-    if at is None:
-        return None
-    marker, bits = data[at + 1], data[at + 4]
-    return _RARE_JPEG.get(marker) if bits == 8 else f"{bits}-bit"  # noqa: PLR2004 - bits of a usual sample
-
-
-def _jpeg_frame(data: bytes) -> int | None:
-    """The offset of the start of frame, found by walking the markers, each with its length."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker starts with it
-        if data[at + 1] in _JPEG_FRAMES:
-            return at
-        fill = data[at + 1] == 0xFF  # noqa: PLR2004 - a fill byte
-        at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
 _ISPE = re.compile(rb"ispe\x00{4}(.{8})", re.DOTALL)
 _META_BYTES = 65_536
 """How far into a file its description is searched for; it has a few hundred bytes, before the pixels."""
@@ -289,8 +302,8 @@ def sides(name: str, data: bytes) -> tuple[int, int] | None:
     file, and libavif reports an image beyond its own limit as broken.
     """
     width = height = 0
-    if name == "jpeg" and (at := _jpeg_frame(data)) is not None:
-        height, width = struct.unpack(">HH", data[at + 5 : at + 9])  # ITU-T T.81 B.2.2
+    if name == "jpeg" and (frame := jpeg.frame(data)) is not None:
+        width, height = frame.width, frame.height
     elif name == "webp" and len(data) >= 30:  # noqa: PLR2004 - RFC 9649: two headers and 10 bytes; no file is shorter
         width, height = _webp_sides(data)
     elif name in {"avif", "heif"}:  # the largest of its pictures, tiles and thumbnails: ISO/IEC 23008-12, 6.5.3

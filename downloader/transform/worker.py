@@ -5,7 +5,6 @@ a value. Light to import, because the parent imports this module too: Pillow is 
 fork server once for all workers.
 """
 
-import errno
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ from downloader.handoff import Channel, TransformTask, take
 from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import ORIGINAL, Fetched, FileSpan, Rendition, Transformed
 from downloader.model.spans import Phase, Spans
+from downloader.model.write_errors import ends_run, write_problem
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
 from downloader.transform.processes import silence_stderr
 from downloader.transform.recorder import SpanRecorder
@@ -36,9 +36,6 @@ BATCH_S = 0.2
 """Seconds after which it returns what it has."""
 BATCH_WAIT_S = 1.0
 """Seconds it waits for the first item of a batch."""
-
-FATAL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-"""Errors of the staging folder rather than of one item: disk full, quota, read-only, broken device."""
 
 _EXTENSIONS = {"jpeg": "jpg", "heif": "heic"}
 """File name extensions of source formats, where they differ from the format's name."""
@@ -258,6 +255,6 @@ def _write(fetched: Fetched, image: Encoded, staging: str) -> Rendition:
 
 
 def _write_failed(task: TransformTask, error: OSError, staging: str, spans: Spans) -> WorkerResult:
-    if error.errno in FATAL_ERRNOS:
+    if ends_run(error.errno, root_is_usable=Path(staging).is_dir()):
         return DiskFull(reason=f"{staging}: {error.strerror}")
-    return failed(task, FailureKind.WRITE, f"the result cannot be written: {error.strerror}", spans, Stage.OUTPUT)
+    return failed(task, FailureKind.WRITE, f"the result cannot be written: {write_problem(error)}", spans, Stage.OUTPUT)

@@ -24,6 +24,7 @@ from downloader.model.items import (
     Unchanged,
 )
 from downloader.model.spans import Phase, Span
+from downloader.model.states import State
 
 
 def spans(**seconds: float) -> tuple[Span, ...]:
@@ -145,11 +146,13 @@ def test_written_files_are_known_by_their_items(tmp_path: Path) -> None:
         (first,) = journal.written(0, 1)
         assert first == Written(
             item_id=items[0].id,
+            state=State.STORED,
             files=tuple(WrittenFile(path=path, bytes=7, sha256="ef") for path in ("a.png", "a-big.png")),
         )
         assert [written.item_id for written in journal.written(first.item_id, 9)] == [items[1].id]
         journal.requeue([first.item_id])
-        assert [written.item_id for written in journal.written(0, 9)] == [items[1].id]
+        states = [(written.item_id, written.state) for written in journal.written(0, 9)]
+        assert states == [(items[0].id, State.PENDING), (items[1].id, State.STORED)]
         assert journal.unowned(["a.png", "b.png", "a-big.png", "c/a.png"]) == ["b.png", "c/a.png"]
 
 

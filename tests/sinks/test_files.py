@@ -1,12 +1,14 @@
 """The files sink: names of outputs, what exists already, and what is removed after a commit."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stores import fetched, images, item
+from stores import ObservedStore, fetched, images, item
 
-from downloader.errors import OutputError
 from downloader.model.failures import FailureKind, SkipReason, Stage
 from downloader.model.items import (
     ORIGINAL,
@@ -108,11 +110,56 @@ def test_a_link_out_of_the_output_fails_the_item(sink: FilesSink, root: Path, st
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_staged_bytes_that_are_gone_end_the_run(sink: FilesSink, staging: Path) -> None:
+def test_staged_bytes_that_are_gone_cost_their_item(sink: FilesSink, staging: Path) -> None:
+    """A virus scanner may take a file away; the others of the batch are stored."""
     result = images(item(1, "a"), staging)
     Path(result.renditions[0].path).unlink()
-    with pytest.raises(OutputError, match="cannot be written"):
-        sink.store([result])
+    failed, stored = sink.store([result, images(item(2, "b"), staging)])
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.stage) == (FailureKind.WRITE, Stage.OUTPUT)
+    assert "cannot be made durable" in failed.message
+    assert paths(stored) == ["b.jpg"]
+
+
+def test_of_an_item_that_cannot_be_stored_whole_nothing_stays(
+    sink: FilesSink, root: Path, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only found out at its second file; an item of an earlier run keeps what is known to be its own."""
+    replace = os.replace
+
+    def refusing(source: str, target: str) -> None:
+        if target.endswith("-l.jpg"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    (failed,) = sink.store([images(item(1, "a"), staging, variants=("s", "l"))])
+    assert isinstance(failed, Failed)
+    assert failed.message.endswith("a-l.jpg: this file system does not take the name; other names come from --name")
+    assert list(root.iterdir()) == []
+    sink.store([images(item(2, "b", renewed=True), staging, variants=("s", "l"))])
+    assert [path.name for path in root.iterdir()] == ["b-s.jpg"]
+
+
+def test_a_folder_that_vanishes_before_it_is_flushed_costs_its_items(
+    store: LocalStore, root: Path, staging: Path
+) -> None:
+    """What could not be made durable is no result, though the rename succeeded."""
+
+    def before(step: str, _: tuple[str, ...]) -> None:
+        if step == "sync":
+            shutil.rmtree(root / "sub")
+
+    lost, kept = FilesSink(ObservedStore(store, before)).store(
+        [images(item(1, "sub/a"), staging), images(item(2, "b"), staging)]
+    )
+    assert isinstance(lost, Failed)
+    assert "cannot be made durable" in lost.message
+    assert paths(kept) == ["b.jpg"]
+    (again,) = FilesSink(store).store([images(item(3, "sub/c"), staging)])
+    assert isinstance(again, Failed)
+    (again,) = FilesSink(store).store([images(item(4, "sub/d"), staging)])
+    assert paths(again) == ["sub/d.jpg"]
 
 
 @pytest.mark.parametrize("name", ["a-s.jpg", "a-l.avif"])

@@ -120,7 +120,7 @@ def test_everything_is_durable_on_return(make: Callable[[Store], Sink], store: S
 def test_an_item_is_stored_whole_or_not_at_all(sink: Sink, store: Store, staging: Path) -> None:
     """The name of its last image is taken: none of the others is stored, and other items are."""
     sink.store([images(item(1, "a"), staging, b"mine", variants=("large",))])
-    before = set(store.names(excluded="-"))
+    before = set(store.names(excluded="-", unlisted=[]))
     skipped, stored = sink.store(
         [images(item(2, "a"), staging, variants=("small", "large")), images(item(3, "b"), staging)]
     )
@@ -128,7 +128,7 @@ def test_an_item_is_stored_whole_or_not_at_all(sink: Sink, store: Store, staging
     assert (skipped.stage, skipped.reason) == (Stage.OUTPUT, SkipReason.EXISTS)
     assert is_intact(sink, stored)
     assert isinstance(stored, Stored)
-    assert set(store.names(excluded="-")) == before | {output.path for output in stored.outputs}
+    assert set(store.names(excluded="-", unlisted=[])) == before | {output.path for output in stored.outputs}
 
 
 @pytest.mark.parametrize("stem", ["../a", "a/../../b", "../out-too/a"])
@@ -139,7 +139,7 @@ def test_a_name_outside_is_a_failure(sink: Sink, store: Store, staging: Path, st
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.kind) == (Stage.OUTPUT, FailureKind.WRITE)
     assert is_intact(sink, stored)
-    assert len(list(store.names(excluded="-"))) == 1
+    assert len(list(store.names(excluded="-", unlisted=[]))) == 1
     assert sorted(staging.parent.iterdir()) == sorted([*before, staging])
 
 
@@ -165,7 +165,7 @@ def test_after_a_crash_the_same_batch_has_the_same_outcomes(
 ) -> None:
     """Killed before any step, or after the last one and before the commit: the next run makes it all, once."""
     for number in count(1):
-        for name in list(store.names(excluded="-")):
+        for name in list(store.names(excluded="-", unlisted=[])):
             store.remove(name)
         crash = CrashAt(number)
         with suppress(Crash):
@@ -187,4 +187,4 @@ def test_settling_twice_changes_nothing(sink: Sink, store: Store, staging: Path)
     for _ in range(2):
         sink.settle(outcomes)
         assert is_intact(sink, outcomes[0])
-    assert len(list(store.names(excluded="-"))) == 1
+    assert len(list(store.names(excluded="-", unlisted=[]))) == 1

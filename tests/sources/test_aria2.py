@@ -212,10 +212,10 @@ def test_every_line_at_the_margin_gets_a_row(lines: list[bytes]) -> None:
     """Law: whatever the bytes, each line that is neither indented, blank nor a comment becomes one row, in order."""
     wheres = [
         f"list:{number}"
-        for number, line in enumerate(lines, start=1)
+        for number, line in enumerate(lines, start=2)
         if line.strip() and not line.strip().startswith(b"#") and line[:1] not in {b" ", b"\t"}
     ]
-    assert [row.where for row in rows(b"\n".join(lines))] == wheres
+    assert [row.where for row in rows(b"# a list\n" + b"\n".join(lines))] == wheres
 
 
 @given(st.text("ho=:/.\t #\r\0aé", max_size=40))

@@ -83,10 +83,20 @@ def test_the_order_is_that_of_names(tmp_path: Path) -> None:
 def test_images_are_taken_and_the_rest_is_counted(tmp_path: Path) -> None:
     """A file with an image extension in any case is a row; other files are left alone and counted."""
     images = [f"{number:02}.{extension}" for number, extension in enumerate(sorted(IMAGE_EXTENSIONS))]
-    make(tmp_path, *images, "UPPER.JPG", "a.svg", "b.txt", "jpg", "c.jpg.part", "d/e", ".hidden.jpg", ".git/f.jpg")
+    make(tmp_path, *images, "UPPER.JPG", "a.js", "b.txt", "jpg", "c.jpg.part", "d/e", ".hidden.jpg", ".git/f.jpg")
     counters = SourceCounters()
     assert walked(tmp_path, counters) == [*images, "UPPER.JPG"]
-    assert counters.left_alone == 6
+    assert counters.left_alone == 7, "a hidden folder counts as one"
+
+
+def test_pictures_that_cannot_be_read_are_items_too(tmp_path: Path) -> None:
+    """Each fails with its reason instead of missing in the output without a word."""
+    names = [
+        f"a.{extension}"
+        for extension in ["apng", "avifs", "dng", "heic", "jp2", "jxl", "mpo", "psd", "svg", "svgz", "svs", "tga"]
+    ]
+    make(tmp_path, *names)
+    assert walked(tmp_path) == names
 
 
 def test_all_files_takes_everything_but_state(tmp_path: Path) -> None:

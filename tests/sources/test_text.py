@@ -54,6 +54,10 @@ def test_a_byte_order_mark_is_no_part_of_the_url() -> None:
         (b"not a url", "the URL contains spaces or control characters; percent-encode them"),
         (b"http://h/d\te.jpg", "the URL contains spaces or control characters; percent-encode them"),
         (b"http://h/\xff.jpg", "the URL contains spaces or control characters; percent-encode them"),
+        (b"http://h/a.jpg,http://h/b.jpg;HTTP://h/c", "3 URLs where one is expected; write one a line"),
+        (b"http://h/a.jpg http://h/b.jpg?c, http://h/c", "3 URLs where one is expected; write one a line"),
+        (b"http://h/a.jpg\0http://h/b.jpg", "2 URLs where one is expected; write one a line"),
+        (b'"http://h/a","http://h/b"', "2 URLs where one is expected; write one a line"),
         (b"ftp://h/a.jpg", "not an http or https URL"),
         (b"a.jpg", "not an http or https URL"),
         (b"http:///a.jpg", "the URL names no host"),
@@ -71,7 +75,7 @@ def test_a_line_that_is_no_url_says_where_and_why(line: bytes, reason: str) -> N
 @pytest.mark.parametrize(
     "url",
     ["http://h", "https://h?q", "HTTPS://H/A", "http://me:pw@h:81/[a]", "http://[::1]/", "http://h_h/", "http://é.de/ü",
-     "http://h/" + "x" * 5000],
+     "http://h/" + "x" * 5000, "http://h/thumb/http://h/a.jpg", "http://h/?of=http://h/a,http://h/b", "http://h/a,b"],
 )  # fmt: skip
 def test_unusual_urls_are_urls(url: str) -> None:
     """Whatever can be requested passes, on the fast path or not."""
@@ -103,6 +107,22 @@ def test_an_endless_line_becomes_one_failing_row(end: bytes) -> None:
     assert others == (["http://h/next"] if b"next" in end else [])
 
 
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        (b"data:image/png;base64," + b"A" * MAX_LINE_BYTES, "; a data: URI holds an image"),
+        (
+            b"http://h/a.jpg," * MAX_LINE_BYTES,
+            f" and holds {(MAX_LINE_BYTES - 8) // 15 + 1} URLs or more; write one a line",
+        ),
+    ],
+)
+def test_what_an_endless_line_is(line: bytes, more: str) -> None:
+    """A message that helps with what it probably is."""
+    (reason,) = reasons(rows(line))
+    assert str(reason).startswith(f"list:1: the line is longer than {MAX_LINE_BYTES} bytes{more}")
+
+
 def test_a_line_of_just_the_limit_is_whole() -> None:
     """A line of exactly the limit is a line like any other."""
     url = b"http://h/".ljust(MAX_LINE_BYTES, b"x")
@@ -114,6 +134,7 @@ def test_a_binary_file_cannot_exhaust_memory(tmp_path: Path) -> None:
     """A 64 MiB file without a line break costs less than 1 MiB of memory to read."""
     path = tmp_path / "zeros.txt"
     with path.open("wb") as file:
+        file.write(b"http://h/")
         file.truncate(64 * 1024**2)
     tracemalloc.start()
     try:

@@ -88,12 +88,12 @@ def test_a_link_under_the_name_of_a_file_is_replaced_itself(store: LocalStore, r
 def test_links_are_listed_and_not_entered(store: LocalStore, root: Path, elsewhere: Path) -> None:
     (root / "link").symlink_to(elsewhere)
     (root / "loop").symlink_to(root)
-    assert sorted(store.names(excluded="-")) == ["link", "loop"]
+    assert sorted(store.names(excluded="-", unlisted=[])) == ["link", "loop"]
 
 
 def test_a_folder_is_no_file(store: LocalStore, root: Path) -> None:
     (root / "a").mkdir()
-    assert (store.size("a"), store.exists("a")) == (None, True)
+    assert (store.size("a"), store.exists("a"), store.exists("x" * 300)) == (None, False, False)
     with pytest.raises(IsADirectoryError):
         store.open("a")
 
@@ -158,4 +158,4 @@ def test_a_root_that_is_gone_ends_the_run(store: LocalStore, root: Path, tmp_pat
     with pytest.raises(OutputError, match="cannot be written"):
         store.put(staged(tmp_path / "staging", "file", b"x"), "a")
     with pytest.raises(OutputError, match="cannot be read"):
-        list(store.names(excluded="-"))
+        list(store.names(excluded="-", unlisted=[]))

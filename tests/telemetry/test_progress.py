@@ -16,8 +16,9 @@ NOW = Snapshot(
     total=200,
     total_known=True,
     done_before=20,
-    downloaded=120,
-    transformed=70,
+    downloaded=90,
+    not_downloaded=10,
+    transformed=50,
     failed=3,
     queue_depth=5,
     queue_size=64,
@@ -65,19 +66,19 @@ def on_a_terminal(style: Style, *snapshots: Snapshot, transforms: bool = True) -
 def test_off_a_terminal_lines_are_plain(style: Style) -> None:
     """One whole line at the end, without control characters; rates count only what this run did."""
     text = shown(style, NOW)
-    assert text == "10 s: downloaded 120/200 (10/s), transformed 70/200 (5/s), queue 5/64, failed 3\n"
+    assert text == "10 s: downloaded 110/200 (9/s), transformed 70/190 (5/s), queue 5/64, failed 3\n"
 
 
 def test_a_total_that_still_grows_has_a_plus() -> None:
     """`+` behind both totals while the list is being read."""
     text = shown("plain", replace(NOW, total_known=False))
-    assert "downloaded 120/200+ " in text
-    assert "transformed 70/200+ " in text
+    assert "downloaded 110/200+ " in text
+    assert "transformed 70/190+ " in text
 
 
 def test_fetch_speaks_of_no_transforms() -> None:
     """Without a transform stage lines and bars tell of downloads alone."""
-    assert shown("plain", NOW, transforms=False) == "10 s: downloaded 120/200 (10/s), failed 3\n"
+    assert shown("plain", NOW, transforms=False) == "10 s: downloaded 110/200 (9/s), failed 3\n"
     bars = on_a_terminal("bar", NOW, transforms=False)
     assert "download" in bars
     assert "transform" not in bars
@@ -109,7 +110,7 @@ def test_none_is_silent() -> None:
 def test_a_terminal_shows_a_bar_for_each_stage(style: Style) -> None:
     """Both stages with their numbers, megabytes, queue and failures, and the list while it is read."""
     text = on_a_terminal(style, replace(NOW, total_known=False), NOW)
-    for part in ("download", "120/200", "3 MiB", "transform", "70/200", "queue 5/64, failed 3", "reading the list"):
+    for part in ("download", "120/200", "3 MiB", "transform", "70/190", "queue 5/64, failed 3", "reading the list"):
         assert part in text
 
 
@@ -123,7 +124,7 @@ def test_bars_start_no_thread() -> None:
 
 
 def test_progress_shows_what_the_counters_and_the_sample_say() -> None:
-    """Items of earlier runs count as done; those that ended without bytes count as downloaded; the end is shown."""
+    """Items of earlier runs count as done; those that ended without bytes never come to the transforms."""
     stream = io.StringIO()
     counters = RunCounters(fetched=5, succeeded=3, skipped=1, ended_before_transform=2)
     counters.failed["dns"] = 1
@@ -131,4 +132,22 @@ def test_progress_shows_what_the_counters_and_the_sample_say() -> None:
     progress.sample(Sample(at_s=104.0, listed=20, planned=True, finished_before=4, queue_depth=2, queue_size=8))
     assert stream.getvalue() == ""
     progress.close()
-    assert stream.getvalue() == "4 s: downloaded 11/20 (2/s), transformed 9/20 (1/s), queue 2/8, failed 1\n"
+    assert stream.getvalue() == "4 s: downloaded 9/20 (1/s), transformed 7/18 (1/s), queue 2/8, failed 1\n"
+
+
+def test_a_url_that_failed_while_being_fetched_is_not_transformed() -> None:
+    """Both bars are full in the end, and no number says that it was downloaded or transformed."""
+    counters = RunCounters(fetched=2, succeeded=2, ended_before_transform=1)
+    counters.failed["dns"] = 1
+    stream = io.StringIO()
+    progress = Progress(view("json", stream), counters, started_s=0.0)
+    progress.sample(Sample(at_s=1.0, listed=3, planned=True, finished_before=0))
+    progress.close()
+    shown = json.loads(stream.getvalue())
+    assert {name: shown[name] for name in ("total", "downloaded", "not_downloaded", "transformed", "failed")} == {
+        "total": 3,
+        "downloaded": 2,
+        "not_downloaded": 1,
+        "transformed": 2,
+        "failed": 1,
+    }

@@ -1,12 +1,14 @@
 """Identifying a file by its first bytes."""
 
+import gzip
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from making import corners, noise, saved
 
 from downloader.model.failures import FailureKind
-from downloader.transform import sniff
+from downloader.transform import jpeg, sniff
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
@@ -76,13 +78,13 @@ def test_a_cut_file_is_told_from_a_whole_one(name: str) -> None:
         assert sniff.ends_early(name.lower(), data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize(
-    ("marker", "bits", "process"), [(0xC0, 8, None), (0xC2, 8, None), (0xC1, 12, "12-bit"), (0xC3, 8, "lossless")]
-)
-def test_rare_jpegs_are_told(marker: int, bits: int, process: str | None) -> None:
-    """Kinds of JPEG that libjpeg-turbo does not decode are named."""
-    head = b"\xff\xd8\xff\xe0\x00\x04ab\xff" + bytes([0xFF, marker, 0, 11, bits]) + b"\x00" * 8
-    assert sniff.jpeg_process(head) == process
+@pytest.mark.parametrize("lead", [b"\n", b"\r\n\r\n", b"\xef\xbb\xbf", b" "])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF"])
+def test_an_image_behind_text_is_told(name: str, lead: bytes) -> None:
+    """What scripts write before an image by mistake makes it unreadable everywhere; the message says so."""
+    found = sniff.identify(lead + saved(noise(8, 8), name))
+    assert isinstance(found, sniff.Rejected)
+    assert (found.kind, found.label) == ("corrupt_image", f"a {name} image behind {len(lead)} bytes of text")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -97,6 +99,21 @@ def test_declared_sides_are_those_of_the_image(name: str, options: dict[str, boo
     assert sniff.sides("png", saved(corners())) is None
 
 
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [
+        (gzip.compress(b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>"), "a compressed SVG drawing"),
+        (saved(noise(60, 40), "TGA", compression="tga_rle"), "a Targa image"),
+        (saved(noise(60, 40), "TGA"), "a Windows cursor or a Targa image"),
+        (saved(noise(60, 40), "DIB"), "a bitmap without its file header"),
+    ],
+)
+def test_images_without_a_magic_number_are_known_by_their_structure(data: bytes, label: str) -> None:
+    found = sniff.identify(data)
+    assert isinstance(found, sniff.Rejected)
+    assert (found.kind, found.label) == (FailureKind.UNSUPPORTED_FORMAT, label)
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_get_an_answer(data: bytes) -> None:
     """Sniffing never raises, and never loops."""
@@ -107,4 +124,6 @@ def test_any_bytes_get_an_answer(data: bytes) -> None:
         assert sniff.ends_early(name, data) in {True, False}
         sides = sniff.sides(name, data)
         assert sides is None or min(sides) > 0
-    sniff.jpeg_process(data)
+    jpeg.rare_kind(data)
+    jpeg.scans_cover_all(data)
+    assert all(repair.data[:2] == data[:2] for repair in jpeg.repairs(data))

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,7 +21,7 @@ from downloader.model.items import Failed, Fetched, File, FileSpan, Item, Output
 from downloader.model.spans import Phase
 from downloader.transform import worker
 from downloader.transform.pool import WorkerPool
-from downloader.transform.results import WorkerResult
+from downloader.transform.results import DiskFull, WorkerResult
 
 Work = Callable[..., WorkerResult]
 
@@ -109,12 +110,19 @@ def test_the_original_is_a_rendition_if_it_is_to_be_kept(work: Work, tmp_path: P
 
 
 def test_a_result_that_cannot_be_written(work: Work, tmp_path: Path) -> None:
+    """Something in its way costs the item; without the staging folder no other could be written either."""
     where = written(tmp_path / "a.png", saved(corners()))
-    (tmp_path / "staging").rmdir()
+    result = work(where)
+    assert isinstance(result, Transformed)
+    in_the_way = Path(result.renditions[0].path)
+    in_the_way.unlink()
+    in_the_way.mkdir()
     result = work(where)
     assert isinstance(result, Failed)
     assert (result.kind, result.stage) == (FailureKind.WRITE, Stage.OUTPUT)
     assert phases(result) == [Phase.QUEUE, Phase.DECODE, Phase.RESIZE, Phase.ENCODE]
+    shutil.rmtree(tmp_path / "staging")
+    assert isinstance(work(where), DiskFull)
 
 
 @pytest.mark.parametrize("part", [False, True])

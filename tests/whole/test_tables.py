@@ -96,13 +96,25 @@ def test_tables_mix_with_other_lists(cli: Command, site: Site) -> None:
 
 
 def test_a_table_that_breaks_off_keeps_what_was_read(cli: Command, site: Site) -> None:
-    """Not UTF-8 in the middle: exit 2 with file and line, and the rows before it have their outcomes or are pending."""
+    """A cut gzip file: exit 2 with file and line; the rows before it are in the journal, and `retry` finishes them."""
     site.pages = {"/a.jpg": picture()}
-    (cli.folder / "t.csv").write_bytes(
-        b"url,c\n" + f"{site.url}/a.jpg,\n".encode() + 1999 * b"x,\n" + b"http://h/,caf\xe9\n"
-    )
-    done = cli("fetch", "t.csv", "-o", "out", *QUIET)
+    listed = f"url\n{site.url}/a.jpg\n" + "".join(f"x{number * number}\n" for number in range(3000))
+    packed = gzip.compress(listed.encode())
+    (cli.folder / "t.csv.gz").write_bytes(packed[: len(packed) // 2])
+    done = cli("fetch", "t.csv.gz", "-o", "out", *QUIET)
     assert done.code == 2
-    assert "t.csv:2002: not UTF-8" in done.err
+    assert "the list cannot be read any further" in done.err
+    line = int(done.err.partition("t.csv.gz:")[2].partition(":")[0])
+    assert cli("status", "out", "--json").json["total"] == line - 2
+    assert cli("retry", "out", *QUIET).code == 1
     counts = cli("status", "out", "--json").json
-    assert counts["total"] == counts["succeeded"] + counts["failed"] + counts["pending"] >= 1000
+    assert (counts["succeeded"], counts["pending"]) == (1, 0)
+
+
+def test_a_row_in_another_encoding_fails_alone(cli: Command, site: Site) -> None:
+    site.pages = {"/a.jpg": picture()}
+    (cli.folder / "t.csv").write_bytes(b"url,c\nhttp://h/,caf\xe9\n" + f"{site.url}/a.jpg,\n".encode())
+    assert cli("fetch", "t.csv", "-o", "out", *QUIET).code == 1
+    bad, good = cli.records()
+    assert (bad["kind"], good["state"]) == ("invalid_url", "succeeded")
+    assert "t.csv:2: not UTF-8" in bad["message"]

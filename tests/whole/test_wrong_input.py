@@ -57,7 +57,8 @@ def test_wrong_usage_is_told_in_a_line(cli: Command, arguments: list[str], named
     [
         ("t.csv", b"URL,TEXT\nhttp://127.0.0.1:9/,x\n", "t.csv:1: there is no column 'url'; there are 'URL', 'TEXT'"),
         ("t.csv", b"", "t.csv: empty"),
-        ("t.tsv", "url\n".encode("utf-16"), "t.tsv:1: not UTF-8"),
+        ("t.tsv", "url\n".encode("utf-16-le"), "t.tsv:1: UTF-16 or UTF-32 without a byte order mark"),
+        ("t.txt", b"<html>\n" * 500, "t.txt:1: not a list but a web page"),
         ("t.jsonl", b'{"URL": "http://127.0.0.1:9/"}\n', "t.jsonl:1: there is no column 'url'"),
         ("t.parquet", b"url\n", "t.parquet:1: the list cannot be read"),
         ("t.csv.zst", b"url\n", "t.csv.zst:1: the list cannot be read"),
