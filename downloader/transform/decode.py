@@ -9,7 +9,6 @@ from typing import Any
 
 from PIL import (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     Image,
     ImageFile,
@@ -23,14 +22,13 @@ from PIL import (
 )
 
 from downloader.model.failures import FailureKind
-from downloader.transform import color, isobmff, jpeg, png, sniff, tiff, webp
+from downloader.transform import bmp, color, isobmff, jpeg, png, sniff, tiff, webp
 from downloader.transform.picture import ImageError, plain
 from downloader.transform.readable import Readable, damaged, ends_early, unsupported
 from downloader.transform.rows import LastRow
 
 _READERS = (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     JpegImagePlugin,
     MpoImagePlugin,
@@ -92,6 +90,8 @@ def open_image(name: str, source: Readable) -> ImageFile.ImageFile:
 def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
     if name == "tiff":
         return tiff.open_image(data)
+    if name == "bmp":
+        return bmp.BmpFile(data)
     return Image.open(BytesIO(data), formats=[name.upper()])
 
 

@@ -102,8 +102,8 @@ _MAGIC: tuple[tuple[bytes, Recognized | Rejected], ...] = (
 )
 
 _TIFF_MAGIC = frozenset((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"))
-_BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
-"""Sizes of the known BMP headers; the two letters of magic alone would match text."""
+_BMP_HEADERS = frozenset((12, *range(16, 65, 4), 108, 124))
+"""Sizes of the known BMP headers (OS/2 ends them anywhere after the height); the two letters of magic alone would match text."""
 
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _HTML = re.compile(
