@@ -7,6 +7,7 @@ rows of the usual layouts. Names are those of Microsoft's documentation (BITMAPF
 import struct
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 from PIL import Image, ImageFile
 
@@ -63,19 +64,19 @@ class BmpFile(ImageFile.ImageFile):
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._header = _header(data)
+        self._is_loaded = False
         super().__init__(BytesIO(data))
 
     def _open(self) -> None:
         self._size = (self._header.width, self._header.height)
         self._mode = "RGB"
-        self.tile = [ImageFile._Tile("raw", (0, 0, *self._size), self._header.pixels_at, ("BGR",))]
         if profile := _profile(self._data):
             self.info["icc_profile"] = profile
 
-    def load(self) -> "Image.core.PixelAccess | None":
+    def load(self) -> Any:  # noqa: ANN401 - a private type of Pillow
         """Decode the pixels; of a file that ends early those that are there, and raise `ImageError`."""
-        if self.tile:
-            self.tile = []
+        if not self._is_loaded:
+            self._is_loaded = True
             picture, is_complete = _picture(self._data, self._header)
             self._mode, self.im, self.palette = picture.mode, picture.im, picture.palette
             if not is_complete:

@@ -103,7 +103,7 @@ _MAGIC: tuple[tuple[bytes, Recognized | Rejected], ...] = (
 
 _TIFF_MAGIC = frozenset((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"))
 _BMP_HEADERS = frozenset((12, *range(16, 65, 4), 108, 124))
-"""Sizes of the known BMP headers (OS/2 ends them anywhere after the height); the two letters of magic alone would match text."""
+"""Sizes of the known BMP headers (those of OS/2 may end early); the two letters of magic alone would match text."""
 
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _HTML = re.compile(

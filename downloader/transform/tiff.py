@@ -7,6 +7,7 @@ do not need. Of forms it does not read, libtiff (through Pillow) undoes only the
 
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any, cast
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
@@ -54,29 +55,37 @@ _MODES = {
     Photometric.ICCLAB: "LAB",
 }
 _FROM_SIGNED = [value ^ 128 for value in range(256)]
+Columns = Iterator[tuple[int, bytes]]
+"""Rows of columns of tiles, with the number of the first channel in them."""
+
 _KINDS = {Format.UNSIGNED: "unsigned", Format.SIGNED: "signed", Format.FLOAT: "float"}
 
 
 class TiffFile(TiffImagePlugin.TiffImageFile):
     """A TIFF that is decoded on `load`, as its layout says."""
 
-    def __init__(self, data: bytes, directory: Directory, layout: Layout) -> None:
+    def __init__(self, data: bytes, directory: Directory, layout: Layout, *, is_cut: bool, keep: bool = False) -> None:
         self._data = data
         self._directory = directory
         self._layout = layout
+        self._is_cut = is_cut
+        self._keep = keep
         super().__init__(BytesIO(_for_pillow(data, directory, layout)))
 
-    def load(self) -> "Image.core.PixelAccess | None":
-        if self.tile:
-            if self._layout.compression in tiff_layout.FORGIVING and tiff_blocks.ends_before_pixels(
-                self._data, self._layout
-            ):
-                self.tile = []
-                raise tiff_layout.ends_early()
-            if not _pillow_reads(self._layout):
-                self.tile = []
-                self._take(_picture(self._data, self._directory, self._layout))
-        return super().load()
+    def load(self) -> Any:  # noqa: ANN401 - a private type of Pillow
+        """Decode the pixels; those that can be decoded, if damaged ones are to be kept."""
+        if self.tile and self._is_cut:
+            raise tiff_layout.ends_early()
+        if self.tile and not _pillow_reads(self._layout):
+            self.tile = []
+            self._take(_picture(self._data, self._directory, self._layout, keep=self._keep))
+        try:
+            return super().load()
+        except OSError:
+            if not self._keep:
+                raise
+            self.tile = []
+            return super().load()
 
     def _take(self, picture: Image.Image) -> None:
         self._mode = picture.mode
@@ -89,18 +98,18 @@ def open_image(data: bytes) -> TiffFile:
     """Open a TIFF; raises `ImageError` if its form is not read, or if it has no usable directory."""
     directory = tiff_directory.read(data)
     layout = tiff_layout.read(data, directory)
+    is_cut = layout.compression in tiff_layout.FORGIVING and tiff_blocks.end_before_pixels(data, layout)
     if layout.photometric == Photometric.YCBCR and layout.compression == tiff_layout.UNCOMPRESSED:
-        if tiff_blocks.ends_before_pixels(data, layout):
-            raise tiff_layout.ends_early()
+        is_cut = tiff_blocks.end_before_pixels(data, layout)
         data, layout = tiff_blocks.repaired(data, layout)  # only libtiff joins subsampled colours
-    return TiffFile(data, directory, layout)
+    return TiffFile(data, directory, layout, is_cut=is_cut)
 
 
 def open_what_is_left(data: bytes) -> TiffFile:
-    """Open a damaged TIFF so that it yields the pixels that can be decoded, and black or white for the others."""
+    """Open a damaged TIFF so that it yields the pixels that can be decoded, and zeros in place of the others."""
     directory = tiff_directory.read(data)
     data, layout = tiff_blocks.repaired(data, tiff_layout.read(data, directory))
-    return TiffFile(data, directory, layout)
+    return TiffFile(data, directory, layout, is_cut=False, keep=True)
 
 
 def failure(data: bytes) -> ImageError:
@@ -180,8 +189,8 @@ def _block_entries(layout: Layout, order: str, width: int, blocks: tuple[Block, 
     sizes = longs(order, (block.size for block in blocks))
     height = longs(order, (layout.block_height,))
     if layout.tiled:
-        shape = {Tag.TILE_WIDTH: longs(order, (width,)), Tag.TILE_HEIGHT: height}
-        return {**shape, Tag.TILE_OFFSETS: offsets, Tag.TILE_BYTES: sizes}
+        shape: dict[int, Entry] = {Tag.TILE_WIDTH: longs(order, (width,)), Tag.TILE_HEIGHT: height}
+        return shape | {Tag.TILE_OFFSETS: offsets, Tag.TILE_BYTES: sizes}
     return {Tag.ROWS_PER_STRIP: height, Tag.STRIP_OFFSETS: offsets, Tag.STRIP_BYTES: sizes}
 
 
@@ -195,12 +204,12 @@ def _colour_map(directory: Directory, layout: Layout) -> list[int]:
     return [value >> shift for value in values] + [0] * (wanted - len(values))
 
 
-def _picture(data: bytes, directory: Directory, layout: Layout) -> Image.Image:
+def _picture(data: bytes, directory: Directory, layout: Layout, *, keep: bool) -> Image.Image:
     """The image made of its samples, in 8 bits."""
     if layout.photometric in _GREY and (layout.format != Format.UNSIGNED or layout.bits > _PACKED_BITS):
-        grey = _wide_grey(data, directory.order, layout)
+        grey = _wide_grey(_columns(data, directory.order, layout, keep=keep), directory.order, layout)
         return ImageChops.invert(grey) if layout.photometric == Photometric.WHITE_IS_ZERO else grey
-    channels = _channels(data, directory.order, layout)
+    channels = _channels(_columns(data, directory.order, layout, keep=keep), directory.order, layout)
     alpha = _alpha(layout)
     picked = channels[: layout.colours + (alpha is not None)]
     if layout.photometric == Photometric.PALETTE:
@@ -234,11 +243,11 @@ def _with_palette(channels: list[Image.Image], colour_map: list[int]) -> Image.I
     return image
 
 
-def _channels(data: bytes, order: str, layout: Layout) -> list[Image.Image]:
+def _channels(columns: Columns, order: str, layout: Layout) -> list[Image.Image]:
     """Every channel as 8-bit grey."""
     scaled = layout.photometric != Photometric.PALETTE
     channels = [Image.new("L", (layout.width, layout.height)) for _ in range(layout.channels)]
-    for index, (first, rows) in enumerate(_columns(data, order, layout)):
+    for index, (first, rows) in enumerate(columns):
         size = len(rows) // layout.height
         unpacked = samples.eight_bit(rows, layout.bits, _order_of(layout, order), scaled=scaled)
         row = Image.frombytes("L", (size * 8 // layout.bits, layout.height), unpacked)
@@ -251,18 +260,20 @@ def _channels(data: bytes, order: str, layout: Layout) -> list[Image.Image]:
     return channels
 
 
-def _wide_grey(data: bytes, order: str, layout: Layout) -> Image.Image:
+def _wide_grey(columns: Columns, order: str, layout: Layout) -> Image.Image:
     """Grey of numbers that have no fixed white, scaled to 8 bits."""
     canvas = Image.new("F", (layout.width, layout.height))
     step = 1 if layout.planar else layout.channels
-    for index, (first, rows) in enumerate(_columns(data, order, layout)):
+    for index, (first, rows) in enumerate(columns):
         if first == 0:
             values = samples.as_floats(rows, layout.bits, _order_of(layout, order), _KINDS[Format(layout.format)])[
                 ::step
             ]
             piece = Image.frombytes("F", (layout.block_width, layout.height), values.tobytes())
             canvas.paste(piece, (index % layout.across * layout.block_width, 0))
-    return color.eight_bit(canvas if layout.format == Format.FLOAT else canvas.convert("I"))
+    _, high = cast("tuple[float, float]", canvas.getextrema())
+    is_whole = layout.format != Format.FLOAT and high < 2**31  # what Pillow's mode I holds
+    return color.eight_bit(canvas.convert("I") if is_whole else canvas)
 
 
 def _order_of(layout: Layout, order: str) -> str:
@@ -270,13 +281,13 @@ def _order_of(layout: Layout, order: str) -> str:
     return ">" if layout.predictor == 3 else order  # noqa: PLR2004 - Photoshop's
 
 
-def _columns(data: bytes, order: str, layout: Layout) -> Iterator[tuple[int, bytes]]:
+def _columns(data: bytes, order: str, layout: Layout, *, keep: bool) -> Columns:
     """The rows of each column of tiles (strips are one column), with the number of the first channel in them."""
     step = 1 if layout.planar else layout.channels
     group = samples.group_bytes(layout.bits)
     padded = -(-layout.row_bytes // group) * group
     for plane in range(layout.channels if layout.planar else 1):
-        grid = _plane(data, order, layout, plane)
+        grid = _plane(data, order, layout, plane, keep=keep)
         for column in range(layout.across):
             left = column * layout.row_bytes
             rows = grid.crop((left, 0, left + padded, layout.height)).tobytes()
@@ -287,7 +298,7 @@ def _columns(data: bytes, order: str, layout: Layout) -> Iterator[tuple[int, byt
             yield plane, rows
 
 
-def _plane(data: bytes, order: str, layout: Layout, plane: int) -> Image.Image:
+def _plane(data: bytes, order: str, layout: Layout, plane: int, *, keep: bool) -> Image.Image:
     """The bytes of a plane, without their compression: a row of tiles has them side by side."""
     count = layout.blocks_of_plane
     blocks = layout.blocks[plane * count : (plane + 1) * count]
@@ -300,5 +311,9 @@ def _plane(data: bytes, order: str, layout: Layout, plane: int) -> Image.Image:
         del entries[Tag.STRIP_OFFSETS], entries[Tag.STRIP_BYTES]
     entries |= _block_entries(layout, order, layout.row_bytes, blocks)
     image = TiffImagePlugin.TiffImageFile(BytesIO(tiff_directory.with_directory(data, order, entries)))
-    image.load()
+    try:
+        image.load()
+    except OSError:
+        if not keep:
+            raise
     return image

@@ -16,17 +16,18 @@ _REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 _LZW_CLEAR, _LZW_END = 256, 257
 _LZW_MAX_BITS = 12
 _PACKBITS_NOTHING = 128
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 
 def failure(data: bytes, layout: Layout) -> ImageError:
     """Why the pixels of an image could not be decoded, by its strips and tiles."""
-    if ends_before_pixels(data, layout):
+    if end_before_pixels(data, layout):
         return tiff_layout.ends_early()
     unpack = _UNPACKERS.get(layout.compression)
     if unpack is None:
         return tiff_layout.damaged("its compressed pixels cannot be decoded")
     for block in layout.blocks:
-        size = block.rows * layout.row_bytes
+        size = layout.block_bytes(block.rows)
         pixels, is_valid = unpack(_packed(data, layout, block), size)
         if not is_valid:
             return tiff_layout.damaged("its compressed pixels cannot be decoded")
@@ -35,12 +36,20 @@ def failure(data: bytes, layout: Layout) -> ImageError:
     return tiff_layout.damaged("its tags contradict each other")
 
 
-def ends_before_pixels(data: bytes, layout: Layout) -> bool:
+def end_before_pixels(data: bytes, layout: Layout) -> bool:
     """Whether strips or tiles are missing, or reach beyond the end of the file."""
     planes = layout.channels if layout.planar else 1
     if layout.blocks and len(layout.blocks) < layout.blocks_of_plane * planes:
         return True
-    return any(not block.size or block.offset + block.size > len(data) for block in layout.blocks)
+    if any(not block.size or block.offset + block.size > len(data) for block in layout.blocks):
+        return True
+    return layout.compression == tiff_layout.JPEG and not all(_has_jpeg_end(data, block) for block in layout.blocks)
+
+
+def _has_jpeg_end(data: bytes, block: Block) -> bool:
+    """Whether a strip or tile ends as a JPEG does: without it, libjpeg makes up what is missing."""
+    end = block.offset + block.size
+    return data.rfind(_JPEG_END, block.offset, end) > data.rfind(_JPEG_SCAN, block.offset, end)
 
 
 def repaired(data: bytes, layout: Layout) -> tuple[bytes, Layout]:
@@ -77,8 +86,10 @@ def _packed(data: bytes, layout: Layout, block: Block) -> bytes:
 def _repacked(data: bytes, layout: Layout, block: Block) -> bytes:
     unpack = _UNPACKERS.get(layout.compression)
     if unpack is None:
-        return data[block.offset : block.offset + block.size] + (b"\xff\xd9" if layout.compression == 7 else b"")
-    size = block.rows * layout.row_bytes
+        return data[block.offset : block.offset + block.size] + (
+            _JPEG_END if layout.compression == tiff_layout.JPEG else b""
+        )
+    size = layout.block_bytes(block.rows)
     pixels, _ = unpack(_packed(data, layout, block), size)
     return zlib.compress(pixels[:size].ljust(size, b"\0"), 1)
 

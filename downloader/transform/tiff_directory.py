@@ -28,6 +28,7 @@ class Entry:
     raw: bytes
 
     def is_whole(self) -> bool:
+        """Whether the file has all of the value."""
         return len(self.raw) == self.count * _TYPE_BYTES[self.type]
 
 

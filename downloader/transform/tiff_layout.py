@@ -151,6 +151,7 @@ class Layout:
     predictor: int
     fill_order: int
     extra: tuple[int, ...]
+    subsampling: tuple[int, int]
     tiled: bool
     block_width: int
     block_height: int
@@ -158,6 +159,7 @@ class Layout:
 
     @property
     def colours(self) -> int:
+        """Channels without the extra ones."""
         return _COLOURS.get(Photometric(self.photometric), 1)
 
     @property
@@ -170,22 +172,33 @@ class Layout:
         """Blocks side by side."""
         return -(-self.width // self.block_width)
 
+    def block_bytes(self, rows: int) -> int:
+        """Bytes of a block of so many rows before it is compressed."""
+        if self.subsampling == (1, 1) or self.planar:
+            return rows * self.row_bytes
+        across, down = self.subsampling
+        return -(-self.block_width // across) * -(-rows // down) * (across * down + 2)
+
     @property
     def blocks_of_plane(self) -> int:
+        """Blocks of one plane."""
         return self.across * -(-self.height // self.block_height)
 
 
 def unsupported(what: str) -> ImageError:
+    """The failure of an intact TIFF of a form that is not read."""
     return ImageError(
         FailureKind.UNSUPPORTED_FORMAT, f"this is a TIFF with {what}, which is not supported: convert it to PNG first"
     )
 
 
 def damaged(reason: str) -> ImageError:
+    """The failure of a TIFF that is not what TIFF prescribes."""
     return ImageError(FailureKind.CORRUPT_IMAGE, f"the tiff image is damaged ({reason}): fetch it again or replace it")
 
 
 def ends_early() -> ImageError:
+    """The failure of a TIFF that lacks some of its pixels."""
     advice = "fetch it again, or take what is there with --truncated keep"
     return ImageError(FailureKind.TRUNCATED_IMAGE, f"the tiff image ends early: {advice}")
 
@@ -259,11 +272,20 @@ def _without_blocks(directory: Directory) -> Layout:
         predictor=directory.number(Tag.PREDICTOR, 1),
         fill_order=directory.number(Tag.FILL_ORDER, 1),
         extra=directory.numbers(Tag.EXTRA_SAMPLES),
+        subsampling=_subsampling(directory) if photometric == Photometric.YCBCR else (1, 1),
         tiled=tiled,
         block_width=block_width,
         block_height=block_height,
         blocks=(),
     )
+
+
+def _subsampling(directory: Directory) -> tuple[int, int]:
+    """How many pixels share a colour, across and down (TIFF 6.0 section 21)."""
+    across, down = (*directory.numbers(Tag.SUBSAMPLING), 2, 2)[:2]
+    if across not in {1, 2, 4} or down not in {1, 2, 4}:
+        raise damaged(f"its colours are subsampled {across} x {down}")
+    return across, down
 
 
 def _photometric(directory: Directory, compression: int, channels: int) -> int:
@@ -297,7 +319,7 @@ def _refuse_unsupported(layout: Layout, directory: Directory) -> None:
     if layout.compression in FORGIVING:
         _refuse_coded(layout)
     elif layout.photometric == Photometric.YCBCR:
-        _refuse_ycbcr(layout, directory)
+        _refuse_ycbcr(layout)
 
 
 def _refuse_samples(layout: Layout) -> None:
@@ -342,11 +364,10 @@ def _refuse_coded(layout: Layout) -> None:
         raise unsupported(f"JPEG compression of {layout.channels} channels of this kind")
 
 
-def _refuse_ycbcr(layout: Layout, directory: Directory) -> None:
-    subsampled = (*directory.numbers(Tag.SUBSAMPLING), 2, 2)[:2] != (1, 1)
+def _refuse_ycbcr(layout: Layout) -> None:
     if layout.bits != 8 or layout.channels != 3:  # noqa: PLR2004 - the form TIFF 6.0 describes
         raise unsupported(f"{layout.channels} channels of {layout.bits}-bit YCbCr colours")
-    if layout.planar and subsampled:
+    if layout.planar and layout.subsampling != (1, 1):
         raise unsupported("subsampled YCbCr colours in planes")
 
 
@@ -371,6 +392,6 @@ def _blocks(layout: Layout, end: int, offsets: tuple[int, ...], sizes: tuple[int
         rows = layout.block_height if layout.tiled else min(layout.block_height, layout.height - row)
         size = sizes[index] if index < len(sizes) else 0
         if not size and offset:
-            raw = rows * layout.row_bytes
+            raw = layout.block_bytes(rows)
             size = raw if layout.compression == UNCOMPRESSED else max(behind.get(offset, end) - offset, 0)
         yield Block(offset, size, rows)

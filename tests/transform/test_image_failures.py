@@ -284,7 +284,7 @@ def test_a_tiff_of_an_unknown_kind_is_unsupported_not_corrupt() -> None:
     tag = struct.pack("<HHI", 0x0106, 3, 1)  # PhotometricInterpretation
     at = data.index(tag) + len(tag)
     refused = error_of(data[:at] + struct.pack("<H", 32844) + data[at + 2 :])  # CIE log luminance
-    assert (refused.kind, "kind of TIFF" in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
+    assert (refused.kind, "LogL samples" in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
 
 
 def test_text_of_a_library_is_made_plain() -> None:
