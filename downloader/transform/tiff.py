@@ -98,9 +98,9 @@ def open_image(data: bytes) -> TiffFile:
     """Open a TIFF; raises `ImageError` if its form is not read, or if it has no usable directory."""
     directory = tiff_directory.read(data)
     layout = tiff_layout.read(data, directory)
-    is_cut = layout.compression in tiff_layout.FORGIVING and tiff_blocks.end_before_pixels(data, layout)
+    silent = layout.compression in tiff_layout.FORGIVING or layout.compression == tiff_layout.UNCOMPRESSED
+    is_cut = tiff_blocks.end_before_pixels(data, layout) if silent else tiff_blocks.lack_blocks(layout)
     if layout.photometric == Photometric.YCBCR and layout.compression == tiff_layout.UNCOMPRESSED:
-        is_cut = tiff_blocks.end_before_pixels(data, layout)
         data, layout = tiff_blocks.repaired(data, layout)  # only libtiff joins subsampled colours
     return TiffFile(data, directory, layout, is_cut=is_cut)
 

@@ -36,14 +36,23 @@ def failure(data: bytes, layout: Layout) -> ImageError:
     return tiff_layout.damaged("its tags contradict each other")
 
 
+def lack_blocks(layout: Layout) -> bool:
+    """Whether the file lists fewer strips or tiles than the image needs."""
+    planes = layout.channels if layout.planar else 1
+    return 0 < len(layout.blocks) < layout.blocks_of_plane * planes
+
+
 def end_before_pixels(data: bytes, layout: Layout) -> bool:
     """Whether strips or tiles are missing, or reach beyond the end of the file."""
-    planes = layout.channels if layout.planar else 1
-    if layout.blocks and len(layout.blocks) < layout.blocks_of_plane * planes:
-        return True
-    if any(not block.size or block.offset + block.size > len(data) for block in layout.blocks):
+    if lack_blocks(layout) or any(_end(layout, block) > len(data) or not block.size for block in layout.blocks):
         return True
     return layout.compression == tiff_layout.JPEG and not all(_has_jpeg_end(data, block) for block in layout.blocks)
+
+
+def _end(layout: Layout, block: Block) -> int:
+    """Where a strip or tile ends; the size that the file says is not needed of uncompressed ones."""
+    uncompressed = layout.compression == tiff_layout.UNCOMPRESSED
+    return block.offset + (layout.block_bytes(block.rows) if uncompressed else block.size)
 
 
 def _has_jpeg_end(data: bytes, block: Block) -> bool:
@@ -72,14 +81,12 @@ def _all_blocks(layout: Layout) -> Iterator[Block]:
     planes = layout.channels if layout.planar else 1
     yield from layout.blocks
     for index in range(len(layout.blocks), layout.blocks_of_plane * planes):
-        row = index % layout.blocks_of_plane // layout.across * layout.block_height
-        rows = layout.block_height if layout.tiled else min(layout.block_height, layout.height - row)
-        yield Block(0, 0, rows)
+        yield Block(0, 0, layout.rows_of_block(index))
 
 
 def _packed(data: bytes, layout: Layout, block: Block) -> bytes:
     """The bytes of a strip or tile, with the most significant bit first."""
-    packed = data[block.offset : block.offset + block.size]
+    packed = data[block.offset : _end(layout, block)]
     return packed.translate(_REVERSED_BITS) if layout.fill_order == 2 else packed  # noqa: PLR2004 - TIFF 6.0, page 32
 
 

@@ -179,6 +179,11 @@ class Layout:
         across, down = self.subsampling
         return -(-self.block_width // across) * -(-rows // down) * (across * down + 2)
 
+    def rows_of_block(self, index: int) -> int:
+        """Rows of the strip or tile of this number; the last strip may have fewer."""
+        above = index % self.blocks_of_plane // self.across * self.block_height
+        return self.block_height if self.tiled else min(self.block_height, self.height - above)
+
     @property
     def blocks_of_plane(self) -> int:
         """Blocks of one plane."""
@@ -388,8 +393,7 @@ def _blocks(layout: Layout, end: int, offsets: tuple[int, ...], sizes: tuple[int
     places = sorted({*offsets, end})
     behind = dict(pairwise(places))
     for index, offset in enumerate(offsets):
-        row = index % layout.blocks_of_plane // layout.across * layout.block_height
-        rows = layout.block_height if layout.tiled else min(layout.block_height, layout.height - row)
+        rows = layout.rows_of_block(index)
         size = sizes[index] if index < len(sizes) else 0
         if not size and offset:
             raw = layout.block_bytes(rows)
