@@ -60,6 +60,13 @@ _UNSUPPORTED = (
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
     (b"#?RADIANCE", "a Radiance HDR image"),
     (b"qoif", "a QOI image"),
+    (b"farbfeld", "a farbfeld image"),
+    (b"\x01\xda\x00\x01", "an SGI image"),
+    (b"\x01\xda\x00\x02", "an SGI image"),
+    (b"\x01\xda\x01\x01", "an SGI image"),
+    (b"\x01\xda\x01\x02", "an SGI image"),
+    (b"\x59\xa6\x6a\x95", "a Sun raster image"),
+    (b"/* XPM */", "an X pixmap"),
     (b"gimp xcf", "a GIMP document"),
     (b"SIMPLE  =", "a FITS image"),
     (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
@@ -116,6 +123,10 @@ _LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00]){1,64}")
 """What scripts write before an image by mistake. No browser and no library looks behind it."""
 
 _PNM = re.compile(rb"P[1-7][\s#]")
+_PNM = re.compile(rb"P[1-7Ff][\s#]")
+_PCX = re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]")
+_TGA_END = b"TRUEVISION-XFILE.\x00"
+"""How TGA files of version 2 end; others cannot be told from anything."""
 
 
 def identify(data: bytes) -> Recognized | Rejected:
@@ -156,6 +167,12 @@ def _loose(data: bytes) -> Recognized | Rejected | None:
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a bitmap without its file header", _CONVERT)
     if _is_targa(data):
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a Targa image", _CONVERT)
+    if _PCX.match(data):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a PCX image", _CONVERT)
+    if data.endswith(_TGA_END):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a TGA image", _CONVERT)
+    if data[:2] == b"BA" and data[14:16] == b"BM":
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "an array of OS/2 bitmaps", _CONVERT)
     return None
 
 
