@@ -11,8 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from downloader.model.failures import FailureKind
-from downloader.transform import samples
+from downloader.transform import readable, samples
 from downloader.transform.picture import ImageError
 
 _FILE_HEADER_BYTES = 14
@@ -80,29 +79,23 @@ class BmpFile(ImageFile.ImageFile):
             picture, is_complete = _picture(self._data, self._header)
             self._mode, self.im, self.palette = picture.mode, picture.im, picture.palette
             if not is_complete:
-                raise _ends_early()
+                raise readable.ends_early("bmp")
         return super().load()
 
 
 def _damaged(reason: str) -> ImageError:
-    return ImageError(FailureKind.CORRUPT_IMAGE, f"the bmp image is damaged ({reason}): fetch it again or replace it")
+    return readable.damaged("bmp", reason)
 
 
 def _unsupported(what: str) -> ImageError:
-    text = f"this is a BMP with {what}, which is not supported: convert it to PNG first"
-    return ImageError(FailureKind.UNSUPPORTED_FORMAT, text)
-
-
-def _ends_early() -> ImageError:
-    advice = "fetch it again, or take what is there with --truncated keep"
-    return ImageError(FailureKind.TRUNCATED_IMAGE, f"the bmp image ends early: {advice}")
+    return readable.unsupported(f"a BMP with {what}")
 
 
 def _header(data: bytes) -> _Header:
     """Read the headers; raises `ImageError` for a form that is not read."""
     size = int.from_bytes(data[14:18], "little")
     if len(data) < _FILE_HEADER_BYTES + size:
-        raise _ends_early()
+        raise readable.ends_early("bmp")
     fields = data[_FILE_HEADER_BYTES : _FILE_HEADER_BYTES + size]
     if size == _CORE:
         width, height, _, bits = struct.unpack_from("<HHHH", fields, 4)

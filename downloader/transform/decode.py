@@ -47,6 +47,7 @@ JPEG: all coefficients of a progressive image (2 bytes, 3 colours). WebP: the tw
 copies (4 bytes each).
 """
 
+
 def identify(data: bytes) -> str:
     """The format: one of `sniff.FORMATS`, or `heif`; raises `ImageError` if it cannot be read."""
     found = sniff.identify(data)

@@ -125,8 +125,6 @@ _LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00]){1,64}")
 _PNM = re.compile(rb"P[1-7][\s#]")
 _PNM = re.compile(rb"P[1-7Ff][\s#]")
 _PCX = re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]")
-_TGA_END = b"TRUEVISION-XFILE.\x00"
-"""How TGA files of version 2 end; others cannot be told from anything."""
 
 
 def identify(data: bytes) -> Recognized | Rejected:
@@ -169,8 +167,6 @@ def _loose(data: bytes) -> Recognized | Rejected | None:
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a Targa image", _CONVERT)
     if _PCX.match(data):
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a PCX image", _CONVERT)
-    if data.endswith(_TGA_END):
-        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a TGA image", _CONVERT)
     if data[:2] == b"BA" and data[14:16] == b"BM":
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "an array of OS/2 bitmaps", _CONVERT)
     return None

@@ -13,6 +13,7 @@ from PIL import Image, ImageChops, TiffImagePlugin
 
 from downloader.transform import color, samples, tiff_blocks, tiff_directory, tiff_layout
 from downloader.transform.picture import ImageError
+from downloader.transform.readable import ends_early
 from downloader.transform.tiff_directory import Directory, Entry, can_be_copied, longs, shorts
 from downloader.transform.tiff_layout import Block, Format, Layout, Photometric, Tag
 
@@ -75,7 +76,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def load(self) -> Any:  # noqa: ANN401 - a private type of Pillow
         """Decode the pixels; those that can be decoded, if damaged ones are to be kept."""
         if self.tile and self._is_cut:
-            raise tiff_layout.ends_early()
+            raise ends_early("tiff")
         if self.tile and not _pillow_reads(self._layout):
             self.tile = []
             self._take(_picture(self._data, self._directory, self._layout, keep=self._keep))

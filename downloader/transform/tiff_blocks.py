@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from downloader.transform import tiff_layout
 from downloader.transform.picture import ImageError
+from downloader.transform.readable import ends_early
 from downloader.transform.tiff_layout import Block, Layout
 
 _REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
@@ -22,7 +23,7 @@ _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 def failure(data: bytes, layout: Layout) -> ImageError:
     """Why the pixels of an image could not be decoded, by its strips and tiles."""
     if end_before_pixels(data, layout):
-        return tiff_layout.ends_early()
+        return ends_early("tiff")
     unpack = _UNPACKERS.get(layout.compression)
     if unpack is None:
         return tiff_layout.damaged("its compressed pixels cannot be decoded")
@@ -32,7 +33,7 @@ def failure(data: bytes, layout: Layout) -> ImageError:
         if not is_valid:
             return tiff_layout.damaged("its compressed pixels cannot be decoded")
         if len(pixels) < size:
-            return tiff_layout.ends_early()
+            return ends_early("tiff")
     return tiff_layout.damaged("its tags contradict each other")
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from downloader.model.failures import FailureKind
-from downloader.transform import tiff_directory
+from downloader.transform import readable, tiff_directory
 from downloader.transform.picture import ImageError
 from downloader.transform.tiff_directory import Directory
 
@@ -192,20 +192,12 @@ class Layout:
 
 def unsupported(what: str) -> ImageError:
     """The failure of an intact TIFF of a form that is not read."""
-    return ImageError(
-        FailureKind.UNSUPPORTED_FORMAT, f"this is a TIFF with {what}, which is not supported: convert it to PNG first"
-    )
+    return readable.unsupported(f"a TIFF with {what}")
 
 
 def damaged(reason: str) -> ImageError:
     """The failure of a TIFF that is not what TIFF prescribes."""
-    return ImageError(FailureKind.CORRUPT_IMAGE, f"the tiff image is damaged ({reason}): fetch it again or replace it")
-
-
-def ends_early() -> ImageError:
-    """The failure of a TIFF that lacks some of its pixels."""
-    advice = "fetch it again, or take what is there with --truncated keep"
-    return ImageError(FailureKind.TRUNCATED_IMAGE, f"the tiff image ends early: {advice}")
+    return readable.damaged("tiff", reason)
 
 
 def read(data: bytes, directory: Directory) -> Layout:
