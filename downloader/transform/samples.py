@@ -11,12 +11,6 @@ from math import lcm
 from struct import unpack
 
 _UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_INVERTED = bytes(range(255, -1, -1))
-
-
-def inverted(samples: bytes) -> bytes:
-    """8-bit samples with black and white exchanged."""
-    return samples.translate(_INVERTED)
 
 
 def group_bytes(bits: int) -> int:

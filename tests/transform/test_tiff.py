@@ -273,6 +273,33 @@ def test_a_short_strip_yields_the_rows_it_has(compression: str) -> None:
     assert pixel(shown(kept), 3, 3) == pixel(shown(made(data, format="png")), 3, 3)
 
 
+def test_whole_strips_of_a_broken_compression_are_kept() -> None:
+    """Of Zstandard, which Python cannot undo in parts, the strips before the broken one; in planes of samples too."""
+    for image in (noise(64, 2048), noise(512, 512).convert("I;16")):
+        data = saved(image, "TIFF", compression="zstd")
+        directory = tiff_directory.read(data)
+        places = directory.numbers(273)
+        assert len(places) > 1
+        broken = (
+            data[: places[-1]] + bytes(directory.numbers(279)[-1]) + data[places[-1] + directory.numbers(279)[-1] :]
+        )
+        assert failure(broken).kind is FailureKind.CORRUPT_IMAGE
+        kept = made(broken, format="png", truncated="keep")
+        assert Warn.TRUNCATED_KEPT in kept.warnings
+        assert pixel(shown(kept), 3, 3) == pixel(shown(made(data, format="png")), 3, 3)
+
+
+def test_24_bit_grey() -> None:
+    for order in "<>":
+        sample = (200).to_bytes(3, "little" if order == "<" else "big")
+        assert colour(tiff(tags_of(24, 1, 1), [sample * WIDTH * HEIGHT], order)) == (200,)
+
+
+def test_a_palette_with_alpha() -> None:
+    tags = tags_of(8, 2, 3) | {338: 2, 320: [200] * 256 + [100] * 256 + [50] * 256}
+    assert colour(tiff(tags, [bytes((7, 128)) * WIDTH * HEIGHT])) == (200, 100, 50, 128)
+
+
 def test_an_uncompressed_file_that_is_cut_yields_the_rows_it_has() -> None:
     data = saved(noise(64, 80), "TIFF")
     cut = data[: len(data) * 6 // 10]
