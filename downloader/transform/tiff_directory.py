@@ -87,6 +87,8 @@ def read_at(data: bytes, start: int, *, order: str, big: bool) -> Directory:
     end = at + count * entry_bytes
     has_link = count == listed and end + struct.calcsize(link) <= len(data)
     following = struct.unpack_from(link, data, end)[0] if has_link else 0
+    if following == start or following >= len(data):  # a loop, or nowhere
+        following = 0
     return Directory(order=order, big=big, following=following, entries=entries, cut=count < listed)
 
 

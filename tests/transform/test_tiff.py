@@ -289,6 +289,15 @@ def test_whole_strips_of_a_broken_compression_are_kept() -> None:
         assert pixel(shown(kept), 3, 3) == pixel(shown(made(data, format="png")), 3, 3)
 
 
+def test_a_link_to_itself_or_to_nowhere_is_no_second_page() -> None:
+    data = bytearray(tiff(tags_of(8, 1, 1), [bytes(WIDTH * HEIGHT)]))
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    for link, warnings in ((start, ()), (2**32 - 1, ()), (8, (Warn.FRAMES_DROPPED,))):
+        struct.pack_into("<I", data, start + 2 + 12 * count, link)
+        assert made(bytes(data)).warnings == warnings
+
+
 def test_24_bit_grey() -> None:
     for order in "<>":
         sample = (200).to_bytes(3, "little" if order == "<" else "big")
