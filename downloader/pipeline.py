@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from downloader.config.settings import Settings
+from downloader.config.settings import DownloadOptions, Settings
 from downloader.errors import Unaccounted
 from downloader.journal import Journal, RetryFilter
 from downloader.model.failures import is_transient
@@ -36,6 +36,7 @@ from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
+from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.sinks.files import FilesSink
@@ -136,6 +137,7 @@ class _Run:
         self._scheduler: Scheduler[FetchTask] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
+            breaker=_breaker(settings.download),
             stopped=stop.draining.is_set,
         )
         backlog = Backlog(journal.open_local, stop.draining.is_set)
@@ -226,6 +228,7 @@ class _Run:
             writer_busy_s=self._writer.busy_s,
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
+            set_aside=self._scheduler.set_aside(),
             interrupted=self._stop.draining.is_set(),
             gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure()) if self._gave_up else None,
             versions=versions(*([gauges.transport] if gauges.transport else [])),
@@ -236,3 +239,9 @@ class _Run:
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
         return cautions(insecure=insecure, options_ignored=self._seen.options_ignored, empty_sources=self._seen.empty)
+
+
+def _breaker(settings: DownloadOptions) -> CircuitBreaker:
+    """Hosts that refuse at once are given as long as one request may hang, and no more than the default for that."""
+    attempts = None if settings.host_failures == "off" else settings.host_failures
+    return CircuitBreaker(attempts, min(settings.timeout, DownloadOptions().timeout))
