@@ -108,7 +108,14 @@ class DownloadStage:
 
     def _loop(self) -> None:
         lease = self._feed.take()  # before making a fetcher, which some threads will not need
-        fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._emit)
+        fetcher = Fetcher(
+            self._settings.download,
+            self._session,
+            self._rate,
+            self._staging,
+            self._emit,
+            keeps_archives=not self._settings.makes_images,
+        )
         try:
             while lease is not None:
                 self._process(fetcher, lease)

@@ -9,6 +9,7 @@ import httpx
 
 from downloader import __version__
 from downloader.config.settings import DownloadOptions
+from downloader.http.chain_cookies import ChainCookies
 from downloader.http.credentials import basic_auth
 
 ROBOT_NAME = "downloader"
@@ -43,13 +44,16 @@ class RequestBuilder:
             }
         }
 
-    def build(self, url: str, headers: list[Header], *, use_netrc: bool) -> httpx.Request:
+    def build(
+        self, url: str, headers: list[Header], *, use_netrc: bool, set_cookies: ChainCookies | None = None
+    ) -> httpx.Request:
         """A GET request.
 
         Args:
             url: absolute; its user name and password are sent as Basic authentication.
             headers: replace the usual ones of the same name.
             use_netrc: log in with the password that ~/.netrc has for the host.
+            set_cookies: what the redirects before this request have set.
         """
         target = httpx.URL(url)
         usual = self._usual
@@ -61,10 +65,20 @@ class RequestBuilder:
             usual = [*usual, basic_auth(login[0], login[2])] if login and login[2] else usual
         names = {name.lower() for name, _ in headers}
         usual = [header for header in usual if header[0].lower() not in names]
+        if "%" in target.host:  # the zone of an IPv6 address is nothing to the server (RFC 6874, 4)
+            usual = [*usual, ("Host", _host_without_zone(target))]
         request = httpx.Request("GET", target, headers=[*usual, *headers], extensions=self._extensions)
         if self._cookies.jar:
             self._cookies.set_cookie_header(request)
+        if set_cookies and (cookie := set_cookies.merged(url, request.headers.get("Cookie"))):
+            request.headers["Cookie"] = cookie
         return request
+
+
+def _host_without_zone(url: httpx.URL) -> str:
+    """The value of the Host field."""
+    host = f"[{url.host.partition('%')[0]}]"
+    return host if url.port is None else f"{host}:{url.port}"
 
 
 def _user_agent() -> str:
