@@ -40,7 +40,7 @@ class DeadlineExceeded(Exception):
 
 
 class HeaderFlood(Exception):
-    """More header bytes than `HEADER_LIMIT_BYTES`."""
+    """More header bytes, or fields, than are read; the message says what the server does."""
 
 
 class AddressBlocked(Exception):

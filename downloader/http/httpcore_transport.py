@@ -9,6 +9,7 @@ import httpcore
 import httpx
 
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
+from downloader.http.lenient_heads import LenientBackend
 from downloader.http.proxies import Proxies, Proxy
 from downloader.http.request_context import RequestContext
 
@@ -81,7 +82,7 @@ class HttpcoreTransport(httpx.BaseTransport):
             "max_connections": None,
             "max_keepalive_connections": MAX_IDLE_CONNECTIONS,
             "keepalive_expiry": self._idle_ttl_s,
-            "network_backend": self._connector,
+            "network_backend": LenientBackend(self._connector),
         }
         if proxy is None:
             return httpcore.ConnectionPool(**options)

@@ -50,7 +50,7 @@ def _translate(  # noqa: C901, PLR0912 - a table: one exception, one meaning
         case ResolveError():
             return FetchError(FailureKind.DNS, cause.message, final=not cause.transient)
         case HeaderFlood():
-            return FetchError(FailureKind.PROTOCOL, "the server sends headers without end", final=True)
+            return FetchError(FailureKind.PROTOCOL, f"the server {cause}, which is refused", final=True)
         case httpcore.ConnectTimeout() | httpcore.PoolTimeout():
             return FetchError(FailureKind.TIMEOUT, "timeout while connecting; --timeout allows more")
         case httpcore.TimeoutException():
