@@ -75,6 +75,7 @@ class Fetcher:
         Raises:
             Interrupted: the run is being aborted.
             OSError: the body cannot be written.
+            ConfigError: the proxy does not exist.
         """
         if not task.deadline_s:
             self._begin(task)

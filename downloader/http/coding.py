@@ -20,7 +20,7 @@ BOMB_RATIO: Final = 1000
 """Maximum of decoded bytes for each coded byte, beyond `BOMB_FROM_BYTES`. No photo comes near; deflate reaches 1032."""
 BOMB_FROM_BYTES: Final = 1024**2
 MAX_TAIL_BYTES: Final = 64 * 1024
-"""Maximum of what may follow a complete stream of gzip or deflate, and is left out."""
+"""Maximum of what may follow complete streams of gzip, and is left out."""
 _SLICE_BYTES = 16 * 1024
 """Input given to a decoder at a time: zlib copies what it has not consumed, at every step."""
 _ZSTD_WINDOW_LOG = 23
@@ -157,7 +157,8 @@ class _Coding:
 
     `start` begins a stream, and `error` is raised for bad data. `magic` is how another stream begins that may follow:
     those of gzip (RFC 1952, 2.2) and zstd (RFC 8878, 3) are joined. With `has_tail` anything else that follows a
-    complete stream, whose checksum was right, is left out, as by browsers and gzip(1); zeros are padding.
+    complete stream, whose checksum was right, is left out, as by browsers and gzip(1). Raw deflate has no checksum, so
+    what follows may mean that it was none.
     """
 
     start: Callable[[], _Engine]
@@ -182,7 +183,7 @@ def _coding(name: str) -> _Coding:
         case "gzip" | "x-gzip":
             return _Coding(start=lambda: _Zlib(16 + zlib.MAX_WBITS), error=zlib.error, magic=_GZIP_MAGIC, has_tail=True)
         case "deflate":
-            return _Coding(start=_Deflate, error=zlib.error, magic=_GZIP_MAGIC, has_tail=True)
+            return _Coding(start=_Deflate, error=zlib.error)
         case "br" if brotli := _library("brotli", "brotlicffi", needs="can_accept_more_data"):
             return _Coding(start=lambda: _Brotli(brotli.Decompressor()), error=brotli.error)
         case "zstd" if zstd := _library("compression.zstd", "backports.zstd"):

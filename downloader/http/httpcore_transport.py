@@ -8,7 +8,9 @@ from typing import Any
 import httpcore
 import httpx
 
+from downloader.errors import ConfigError
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
+from downloader.http.errors import ResolveError
 from downloader.http.lenient_heads import LenientBackend
 from downloader.http.proxies import Proxies, Proxy
 from downloader.http.request_context import RequestContext
@@ -45,14 +47,21 @@ class HttpcoreTransport(httpx.BaseTransport):
         self._proxy_for = lru_cache(_MAX_HOSTS)(proxies.proxy_for) if proxies else None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and receive the head of its response; the body is read from the response's stream."""
-        pool = self._pool_for(request.url)
+        """Send a request and receive the head of its response; the body is read from the response's stream.
+
+        Raises:
+            ConfigError: the proxy's host does not exist.
+        """
+        proxy = self.proxy_for(request.url)
+        pool = self._pool_for(proxy)
         self._context.begin()
         self._connector.opened.clear()
         try:
-            response = pool.handle_request(_to_httpcore(request))
-        except BaseException:
+            response = pool.handle_request(_to_httpcore(request, proxy))
+        except BaseException as error:
             self._clean_up(pool)
+            if proxy is not None and isinstance(error, ResolveError):  # it looks up the names of servers itself
+                raise _proxy_error(proxy, error) from error
             raise
         self._context.headers_done = True
         return httpx.Response(
@@ -70,8 +79,7 @@ class HttpcoreTransport(httpx.BaseTransport):
             return None
         return self._proxy_for(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
 
-    def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        proxy = self.proxy_for(url)
+    def _pool_for(self, proxy: Proxy | None) -> httpcore.ConnectionPool:
         if proxy not in self._pools:
             self._pools[proxy] = self._new_pool(proxy)
         return self._pools[proxy]
@@ -120,13 +128,23 @@ class _ResponseStream(httpx.SyncByteStream):
         self._response.close()
 
 
-def _to_httpcore(request: httpx.Request) -> httpcore.Request:
-    """The request as httpcore takes it."""
+def _proxy_error(proxy: Proxy, error: ResolveError) -> ResolveError | ConfigError:
+    """A proxy that does not exist fails every item, so it ends the run; unless the name server may know it later."""
+    if error.transient:
+        return ResolveError(error.transient, f"the proxy {proxy.host}: {error.message}")
+    return ConfigError(f"{proxy.origin}: {proxy.host}: {error.message}")
+
+
+def _to_httpcore(request: httpx.Request, proxy: Proxy | None) -> httpcore.Request:
+    """The request as httpcore takes it, which writes a host for a proxy as it is given, without brackets."""
+    host = request.url.raw_host
+    if proxy is not None and proxy.scheme == "http" and b":" in host:
+        host = b"[%b]" % host
     return httpcore.Request(
         method=request.method,
         url=httpcore.URL(
             scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
+            host=host,
             port=request.url.port,
             target=request.url.raw_path,
         ),

@@ -151,6 +151,8 @@ def _framed(fields: list[bytes]) -> list[bytes]:
     names = {name for value in codings for part in value.split(b",") if (name := part.strip(b" \t").lower())}
     names -= {b"identity"}
     lengths = [match[2] for match in named if match[1].lower() == b"content-length"]
+    if len(codings) == 1 and codings[0].lower() == b"chunked" and not lengths:
+        return fields  # nearly always
     if names - {b"chunked"} or (lengths and not isinstance(content_length(lengths), int)):
         return fields  # refused by h11
     dropped = (b"transfer-encoding:", b"content-length:") if names else (b"transfer-encoding:",)

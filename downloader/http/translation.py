@@ -17,6 +17,7 @@ from downloader.http.errors import (
     Interrupted,
     ResolveError,
 )
+from downloader.http.tls_errors import tls_error
 from downloader.model.failures import FailureKind
 
 
@@ -59,6 +60,8 @@ def _translate(  # noqa: C901, PLR0912 - a table: one exception, one meaning
             return _connect_error(cause)
         case httpcore.ProxyError():
             return FetchError(FailureKind.CONNECT, "the proxy refused the connection")
+        case httpcore.NetworkError(__cause__=ssl.SSLError() as alert) if not isinstance(alert, ssl.SSLEOFError):
+            return tls_error(alert)  # with TLS 1.3, what the server thinks of our certificate comes after the handshake
         case httpcore.NetworkError():
             return FetchError(FailureKind.PROTOCOL, "the server broke the connection off")
         case httpcore.RemoteProtocolError():
@@ -99,10 +102,8 @@ def _connect_error(error: httpcore.ConnectError) -> FetchError:
     """To httpcore, a failure of TLS and of the connection itself are one exception; its causes tell them apart."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return FetchError(FailureKind.TLS, f"the certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError):
-            return FetchError(FailureKind.TLS, "no secure connection could be agreed on")
+            return tls_error(cause)
         if isinstance(cause, OSError) and cause.errno is not None:
             return FetchError(FailureKind.CONNECT, f"cannot connect: {os.strerror(cause.errno)}")
         cause = cause.__cause__ or cause.__context__
