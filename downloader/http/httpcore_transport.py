@@ -1,5 +1,6 @@
 """HTTP/1.1 by httpcore."""
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ssl import SSLContext
@@ -10,10 +11,11 @@ import httpx
 
 from downloader.errors import ConfigError
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
-from downloader.http.errors import ResolveError
+from downloader.http.errors import FetchError, ResolveError
 from downloader.http.lenient_heads import LenientBackend
 from downloader.http.proxies import Proxies, Proxy
 from downloader.http.request_context import RequestContext
+from downloader.model.failures import FailureKind
 
 _MAX_HOSTS = 4096
 """Hosts for which the choice of a proxy is remembered."""
@@ -60,7 +62,7 @@ class HttpcoreTransport(httpx.BaseTransport):
             response = pool.handle_request(_to_httpcore(request, proxy))
         except BaseException as error:
             self._clean_up(pool)
-            if proxy is not None and isinstance(error, ResolveError):  # it looks up the names of servers itself
+            if proxy is not None and not self._context.has_connected:
                 raise _proxy_error(proxy, error) from error
             raise
         self._context.headers_done = True
@@ -128,11 +130,20 @@ class _ResponseStream(httpx.SyncByteStream):
         self._response.close()
 
 
-def _proxy_error(proxy: Proxy, error: ResolveError) -> ResolveError | ConfigError:
-    """A proxy that does not exist fails every item, so it ends the run; unless the name server may know it later."""
-    if error.transient:
-        return ResolveError(error.transient, f"the proxy {proxy.host}: {error.message}")
-    return ConfigError(f"{proxy.origin}: {proxy.host}: {error.message}")
+def _proxy_error(proxy: Proxy, error: BaseException) -> BaseException:
+    """What an error before there was a connection to the proxy means.
+
+    A proxy whose name does not exist fails every item, so it ends the run.
+    """
+    match error:
+        case ResolveError(transient=True):
+            return ResolveError(error.transient, f"the proxy {proxy.host}: {error.message}")
+        case ResolveError():
+            return ConfigError(f"{proxy.origin}: {proxy.host}: {error.message}")
+        case httpcore.ConnectError(__cause__=OSError(errno=int() as number)):
+            why = os.strerror(number)
+            return FetchError(FailureKind.CONNECT, f"cannot connect to the proxy {proxy.host}:{proxy.port}: {why}")
+    return error
 
 
 def _to_httpcore(request: httpx.Request, proxy: Proxy | None) -> httpcore.Request:
