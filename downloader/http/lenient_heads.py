@@ -19,7 +19,8 @@ _END = re.compile(rb"\n\r?\n")
 """The end of a head, as h11 finds it."""
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9])[ \t]+([0-9]{3})(?:[ \t].*)?")
 _FIELD = re.compile(rb"(" + TOKEN.encode() + rb"):[ \t]*(.*?)[ \t]*", re.DOTALL)
-_CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PAGING = re.compile(rb"[\x0b\x0c]")
+"""Vertical tab and form feed, the only control characters that h11 takes for white space, and refuses."""
 _FRAMING = (b"content-length", b"transfer-encoding")
 _BEFORE_FRAMING = re.compile(rb"[^!-~]+")
 _INTERIM = re.compile(rb"HTTP/1\.[0-9][ \t]+1(?!01)[0-9][0-9]")
@@ -101,8 +102,8 @@ class LenientStream(httpcore.NetworkStream):
 def regular_head(head: bytes) -> bytes:
     """A head (without the empty line at its end) as h11 takes it, with that line.
 
-    Lines that are no fields are left out, with the lines that continue them; other control characters in values become
-    spaces; a reason phrase is dropped. Raises HeaderFlood if there are too many fields, or one is too long.
+    Lines that are no fields are left out, with the lines that continue them; form feeds and vertical tabs in values
+    become spaces; a reason phrase is dropped. Raises HeaderFlood if there are too many fields, or one is too long.
     """
     first, *lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
     check_head(lines)
@@ -124,7 +125,7 @@ def _fields(lines: list[bytes]) -> list[bytes]:
         is_kept = kept is not None
         if kept is not None:
             fields.append(kept)
-    return [field if _is_framing(field) else _CONTROLS.sub(b" ", field) for field in fields]
+    return [field if _is_framing(field) else _PAGING.sub(b" ", field) for field in fields]
 
 
 def _regular(line: bytes) -> bytes | None:

@@ -343,20 +343,20 @@ def test_a_silent_server_is_a_read_timeout(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("talk", "problem"),
+    "talk",
     [
-        (endless(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" * 100, start=b""), HeaderFlood),
-        (endless(b"A: " + b"b" * 8000 + b"\r\n"), httpcore.RemoteProtocolError),
-        (endless(b"A: b\r\n" * 1000), httpcore.RemoteProtocolError),
-        (endless(b"b" * 8000), httpcore.RemoteProtocolError),
+        endless(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" * 100, start=b""),
+        endless(b"A: " + b"b" * 8000 + b"\r\n"),
+        endless(b"A: b\r\n" * 1000),
+        endless(b"b" * 8000),
     ],
     ids=["interim responses", "long headers", "many headers", "one header"],
 )
-def test_a_flood_of_headers_ends(make_run: MakeRun, talk: Talk, problem: type[Exception]) -> None:
-    """Endless headers end after a bounded number of bytes: one block by h11's limit, several by ours."""
+def test_a_flood_of_headers_ends(make_run: MakeRun, talk: Talk) -> None:
+    """Endless headers end after a bounded number of bytes."""
     run = make_run()
     with Server(talk) as server:
-        with pytest.raises(problem):
+        with pytest.raises(HeaderFlood):
             run.get(f"http://127.0.0.1:{server.port}/")
         assert run.context.bytes_read < 512 * 1024
 
