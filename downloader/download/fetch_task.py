@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from downloader.download.segments import SegmentedTransfer
-from downloader.http.chain_cookies import ChainCookies
+from downloader.http.cookies import ChainCookies
 from downloader.http.headers import Checksum
 from downloader.http.request_context import MAX_SPANS
 from downloader.model.items import Item, Part

@@ -146,7 +146,7 @@ class Fetcher:
         if response.has_several_locations:
             raise FetchError(FailureKind.REDIRECT, "redirected to several places at once", response.status)
         if response.set_cookies:
-            task.set_cookies.store(task.chain[-1], response.set_cookies, datetime.now(UTC))
+            task.set_cookies.receive(task.chain[-1], response.set_cookies, datetime.now(UTC))
         target = policy.follow(
             task.chain,
             response.location,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpcore
 import httpx
 
-from downloader.http.chain_cookies import ChainCookies
+from downloader.http.cookies import ChainCookies
 from downloader.http.request_builder import Header, RequestBuilder
 from downloader.http.request_context import RequestContext
 from downloader.http.response import Response

@@ -1,37 +1,30 @@
 """Cookies and passwords from the user's files."""
 
 import codecs
-import http.cookiejar
 import netrc
 import re
 from base64 import b64encode
 from pathlib import Path
+
+from downloader.http.cookies import Cookie, CookieStore
 
 
 _HTTP_ONLY = "#HttpOnly_"
 _FIELDS = 7
 """Domain, whether with its subdomains, path, whether for TLS only, expiry, name, value."""
 _BOOLEANS = {"TRUE": True, "FALSE": False}
-_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class _ReadOnlyPolicy(http.cookiejar.DefaultCookiePolicy):
-    """Sends the user's cookies and stores none: sites must not recognise each other's visits."""
-
-    def set_ok(self, _cookie: object, _request: object) -> bool:
-        return False
-
-
-def read_cookies(path: str | None) -> http.cookiejar.CookieJar:
+def read_cookies(path: str | None) -> CookieStore:
     """The user's cookies, to be sent and never added to; raises ValueError with a message for the user.
 
     The file is in Netscape format, as curl and wget read it: seven fields to a line, separated by tabs. Its first line
     need not name the format.
     """
-    jar = http.cookiejar.CookieJar(_ReadOnlyPolicy())
+    store = CookieStore()
     if path is None:
-        return jar
+        return store
     try:
         lines = _text(Path(path).read_bytes()).split("\n")
     except OSError as error:
@@ -41,10 +34,10 @@ def read_cookies(path: str | None) -> http.cookiejar.CookieJar:
     for number, line in enumerate(lines, 1):
         try:
             if cookie := _cookie(line.rstrip("\r")):
-                jar.set_cookie(cookie)
+                store.add(cookie)
         except ValueError as problem:
             raise ValueError(f"--cookies {path}:{number}: not a cookie in Netscape format: {problem}") from None
-    return jar
+    return store
 
 
 def _text(data: bytes) -> str:
@@ -53,7 +46,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-16" if has_mark else "utf-8-sig")
 
 
-def _cookie(line: str) -> http.cookiejar.Cookie | None:
+def _cookie(line: str) -> Cookie | None:
     """The cookie of a line; None for an empty one and a comment. Raises ValueError with what is wrong."""
     http_only = line.startswith(_HTTP_ONLY)
     line = line.removeprefix(_HTTP_ONLY)
@@ -69,14 +62,16 @@ def _cookie(line: str) -> http.cookiejar.Cookie | None:
     domain, subdomains, path, secure, expires, name, value = fields
     if not domain.strip(" .") or not name + value:
         raise ValueError("it has no domain or no name")
-    return _netscape_cookie(
-        domain.strip().lower(),
-        path.strip() or "/",
-        name,
-        value,
-        subdomains=_boolean(subdomains),
+    domain = domain.strip().lower()
+    is_domain = _boolean(subdomains) or domain.startswith(".")
+    return Cookie(
+        name=(name or value).encode(),  # one without a name is saved with an empty one
+        value=value.encode() if name else b"",
+        domain=domain.strip("."),
+        host_only=not is_domain,
+        path=path.strip() or "/",
         secure=_boolean(secure),
-        expires=_expiry(expires),
+        expires_s=_expiry(expires),
     )
 
 
@@ -87,38 +82,13 @@ def _boolean(text: str) -> bool:
         raise ValueError("its second and fourth fields are not TRUE or FALSE") from None
 
 
-def _expiry(text: str) -> int | None:
-    """When a cookie ends, in seconds since 1970; None for the end of the session, written as 0, -1, or nothing."""
+def _expiry(text: str) -> float | None:
+    """When a cookie ends; None for the end of the session, written as 0, -1, or nothing."""
     try:
         seconds = float(text or 0)
-        return int(seconds) if seconds > 0 else None
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("its fifth field is not a time in seconds") from None
-
-
-def _netscape_cookie(
-    domain: str, path: str, name: str, value: str, *, subdomains: bool, secure: bool, expires: int | None
-) -> http.cookiejar.Cookie:
-    """A cookie as the standard library has it, where a dot before the domain stands for its subdomains."""
-    with_dot = (subdomains or domain.startswith(".")) and not _ADDRESS.fullmatch(domain)
-    return http.cookiejar.Cookie(
-        version=0,
-        name=name or value,  # one without a name is saved with an empty one
-        value=value if name else None,
-        port=None,
-        port_specified=False,
-        domain=f".{domain.lstrip('.')}" if with_dot else domain,
-        domain_specified=with_dot,
-        domain_initial_dot=with_dot,
-        path=path,
-        path_specified=True,
-        secure=secure,
-        expires=expires,
-        discard=expires is None,
-        comment=None,
-        comment_url=None,
-        rest={},
-    )
+    return seconds if seconds > 0 else None
 
 
 def read_netrc() -> netrc.netrc:

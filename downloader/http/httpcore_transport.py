@@ -11,7 +11,7 @@ import httpx
 
 from downloader.errors import ConfigError
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
-from downloader.http.errors import FetchError, ResolveError
+from downloader.http.errors import FetchError, ResolveError, causes
 from downloader.http.lenient_heads import LenientBackend
 from downloader.http.proxies import Proxies, Proxy
 from downloader.http.request_context import RequestContext
@@ -140,9 +140,10 @@ def _proxy_error(proxy: Proxy, error: BaseException) -> BaseException:
             return ResolveError(error.transient, f"the proxy {proxy.host}: {error.message}")
         case ResolveError():
             return ConfigError(f"{proxy.origin}: {proxy.host}: {error.message}")
-        case httpcore.ConnectError(__cause__=OSError(errno=int() as number)):
-            why = os.strerror(number)
-            return FetchError(FailureKind.CONNECT, f"cannot connect to the proxy {proxy.host}:{proxy.port}: {why}")
+        case httpcore.ConnectError():
+            number = next((cause.errno for cause in causes(error) if isinstance(cause, OSError)), None)
+            why = f": {os.strerror(number)}" if number else ""
+            return FetchError(FailureKind.CONNECT, f"cannot connect to the proxy {proxy.host}:{proxy.port}{why}")
     return error
 
 

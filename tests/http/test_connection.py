@@ -265,6 +265,32 @@ def test_an_unknown_host_is_a_resolve_problem(make_run: MakeRun) -> None:
         make_run().get("http://nowhere.test/")
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[0:0:0:0:0:0:0:1]"])
+def test_ipv6_addresses(make_run: MakeRun, host: str) -> None:
+    """In brackets in the URL and in Host, without them to the system."""
+    heads = []
+
+    def talk(connection: socket.socket) -> None:
+        heads.append(request_of(connection))
+        connection.sendall(OK)
+
+    try:
+        server = Server(talk, ("::1", 0))
+    except OSError:
+        pytest.skip("this system has no IPv6")
+    run = make_run()
+    with server:
+        assert run.get(f"http://{host}:{server.port}/") == (200, b"ok")
+        assert f"Host: {host}:{server.port}\r\n".encode() in heads[0]
+        run.transport.close()
+
+
+def test_a_zone_is_for_the_system_only(make_run: MakeRun) -> None:
+    """RFC 6874: `%25` in a URL is `%` to the system; an interface that is not there is told like a name."""
+    with pytest.raises(ResolveError, match="no such host"):
+        make_run().get("http://[fe80::1%25nowhere]/")
+
+
 # --- private addresses ---
 
 

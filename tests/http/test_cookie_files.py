@@ -16,7 +16,8 @@ def cookie(tmp_path: Path, data: str | bytes, url: str = "http://h.test/a.jpg") 
     path = tmp_path / "cookies.txt"
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     builder = RequestBuilder(DownloadOptions(), read_cookies(str(path)), None)
-    return builder.build(url, [], use_netrc=False).headers.get("Cookie")
+    sent = dict(builder.build(url, [], use_netrc=False).headers.raw)
+    return sent[b"Cookie"].decode() if b"Cookie" in sent else None
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_forms_of_one_cookie(tmp_path: Path, data: str | bytes) -> None:
     [
         ("h.test\tFALSE\t/\tFALSE\t0\tk", "http://h.test/", "k="),
         ("h.test\tFALSE\t/\tFALSE\t0\tk\t", "http://h.test/", "k="),
-        ("h.test\tFALSE\t/\tFALSE\t0\t\tk", "http://h.test/", "k"),
+        ("h.test\tFALSE\t/\tFALSE\t0\t\tk", "http://h.test/", "k="),
         ("h.test\tFALSE\t/\tFALSE\t0\tk\t\u00fc", "http://h.test/", "k=\u00fc"),
         ("h.test\tFALSE\t/\tTRUE\t0\tk\t1", "http://h.test/", None),
         ("h.test\tFALSE\t/\tTRUE\t0\tk\t1", "https://h.test/", "k=1"),
@@ -60,6 +61,7 @@ def test_forms_of_one_cookie(tmp_path: Path, data: str | bytes) -> None:
         ("h.test\tFALSE\t/\tFALSE\t1\tk\t1", "http://h.test/", None),
         ("h.test\tTRUE\t/\tFALSE\t0\tk\t1", "http://www.h.test/", "k=1"),
         ("h.test\tFALSE\t/\tFALSE\t0\tk\t1", "http://www.h.test/", None),
+        ("localhost\tFALSE\t/\tFALSE\t0\tk\t1", "http://localhost:8080/", "k=1"),
         ("127.0.0.1\tTRUE\t/\tFALSE\t0\tk\t1", "http://127.0.0.1:8080/", "k=1"),
         ("# comment\t\t\t\t\t\t", "http://h.test/", None),
     ],
@@ -78,7 +80,6 @@ def test_which_cookies_go_where(tmp_path: Path, row: str, url: str, sent: str | 
         ('[{"domain": "h.test"}]', r":1: .* 1 fields"),
         (ROW.replace("FALSE", "no"), r":1: .* TRUE or FALSE"),
         (ROW.replace("\t0\t", "\tsoon\t"), r":1: .* a time in seconds"),
-        (ROW.replace("\t0\t", "\tinf\t"), r":1: .* a time in seconds"),
         (ROW.replace("\tk\t1", "\t\t"), r":1: .* no domain or no name"),
         (ROW.replace("h.test", "."), r":1: .* no domain or no name"),
         (ROW + "\0", r":1: .* control characters"),
