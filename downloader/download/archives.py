@@ -1,7 +1,7 @@
 """Whether a content coding is the compression of the file itself, as with `data.tar.gz`. Pure.
 
-Many servers send such files with `Content-Encoding: gzip` (Apache does so by its own default, `AddEncoding x-gzip .gz`).
-`fetch` keeps their bytes as served, which is what checksums are published of, like wget, curl and Firefox.
+Many servers send such files with `Content-Encoding: gzip` (Apache by its own default, `AddEncoding x-gzip .gz`).
+`fetch` keeps their bytes as served, like wget, curl and Firefox: published checksums are of these.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,16 @@ _EXTENSIONS = {
 _MEDIA_TYPES = {
     "gzip": frozenset(
         f"application/{name}"
-        for name in ("gzip", "x-gzip", "x-gunzip", "x-gtar-compressed", "x-compressed-tar", "x-tgz", "tar+gzip", "x-tar-gz")
+        for name in (
+            "gzip",
+            "x-gzip",
+            "x-gunzip",
+            "x-gtar-compressed",
+            "x-compressed-tar",
+            "x-tgz",
+            "tar+gzip",
+            "x-tar-gz",
+        )
     ),
     "compress": frozenset({"application/x-compress", "application/x-compressed"}),
     "bzip2": frozenset({"application/x-bzip2", "application/x-bzip", "application/x-bzip-compressed-tar"}),

@@ -28,8 +28,31 @@ _ZSTD_WINDOW_LOG = 23
 
 
 _UNDECODABLE: Final = frozenset(
-    "aes128gcm br bzip2 compress dcb dcz exi lz4 lzma pack200-gzip sdch snappy x-bzip x-bzip2 x-compress x-lzma"
-    " x-snappy-framed x-xz x-zstd xpress xz zlib zstd".split()
+    [
+        "aes128gcm",
+        "br",
+        "bzip2",
+        "compress",
+        "dcb",
+        "dcz",
+        "exi",
+        "lz4",
+        "lzma",
+        "pack200-gzip",
+        "sdch",
+        "snappy",
+        "x-bzip",
+        "x-bzip2",
+        "x-compress",
+        "x-lzma",
+        "x-snappy-framed",
+        "x-xz",
+        "x-zstd",
+        "xpress",
+        "xz",
+        "zlib",
+        "zstd",
+    ]
 )
 """Codings that are not decoded, or not without a library: the registry of IANA, and others that have been in use."""
 _DECODABLE: Final = frozenset({"gzip", "x-gzip", "deflate"})
@@ -170,8 +193,8 @@ class _Coding:
 def codings(content_encoding: str) -> list[str]:
     """The codings that Content-Encoding names, in lower case, in the order they were applied.
 
-    Other words (`utf-8`, `none`, `binary`, `aws-chunked`, a media type) change no bytes, and do not count. Browsers take
-    such a body as it is as well. Parameters are dropped; no coding has any.
+    Other words (`utf-8`, `none`, `binary`, `aws-chunked`, a media type) change no bytes, and do not count; browsers take such
+    a body as it is, too. Parameters are dropped; no coding has any.
     """
     names = (part.partition(";")[0].strip(" \t\"'").lower() for part in content_encoding.split(","))
     return [name for name in names if name in _DECODABLE or name in _UNDECODABLE]

@@ -94,7 +94,12 @@ class ChainCookies(CookieStore):
 
 
 def cookie_field(
-    url: str, now_s: float, *, listed: CookieStore, given: Iterable[str | bytes] = (), set_by_chain: CookieStore | None = None
+    url: str,
+    now_s: float,
+    *,
+    listed: CookieStore,
+    given: Iterable[str | bytes] = (),
+    set_by_chain: CookieStore | None = None,
 ) -> bytes | None:
     """The value of the Cookie field for a request; None for none.
 

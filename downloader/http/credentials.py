@@ -8,7 +8,6 @@ from pathlib import Path
 
 from downloader.http.cookies import Cookie, CookieStore
 
-
 _HTTP_ONLY = "#HttpOnly_"
 _FIELDS = 7
 """Domain, whether with its subdomains, path, whether for TLS only, expiry, name, value."""

@@ -26,7 +26,8 @@ def disposition_name(value: RawField | None) -> str | None:
     r"""The file name in Content-Disposition, for any disposition; still hostile, so sanitise it.
 
     `filename*` goes before its continuations and those before `filename`; a malformed one is left out. Only the last
-    component of a path (`a/b`, `a\b`) counts; control characters become `_`. Bytes of a plain `filename` are UTF-8 if they can be, as in all browsers, else ISO-8859-1 (RFC 6266, 4.3).
+    component of a path (`a/b`, `a\b`) counts; control characters become `_`. Bytes of a plain `filename` are UTF-8 if
+    they can be, as in all browsers, else ISO-8859-1 (RFC 6266, 4.3).
     """
     if value is None or len(value) > MAX_CHARS:
         return None
@@ -107,7 +108,7 @@ def _unquoted(value: str) -> str:
 
 
 def _extended(value: str) -> str | None:
-    """The text of an ext-value (RFC 8187): character set, language and percent-encoded text; None if it is malformed."""
+    """The text of an ext-value (RFC 8187): character set, language, percent-encoded text; None if it is malformed."""
     charset, first, rest = value.partition("'")
     _, second, text = rest.partition("'")
     return _decoded(charset, unquote_to_bytes(text)) if first and second else None

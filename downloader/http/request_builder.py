@@ -70,7 +70,9 @@ class RequestBuilder:
         ]
         if "%" in target.host:  # the zone of an IPv6 address is nothing to the server (RFC 6874, 4)
             sent.append(("Host", _host_without_zone(target)))
-        if (self._cookies or set_cookies or "cookie" in names) and (cookie := self._cookie_field(url, headers, set_cookies)):
+        if (self._cookies or set_cookies or "cookie" in names) and (
+            cookie := self._cookie_field(url, headers, set_cookies)
+        ):
             sent.append(("Cookie", cookie))
         return httpx.Request("GET", target, headers=sent, extensions=self._extensions)  # type: ignore[arg-type]
 

@@ -123,7 +123,11 @@ def _ipv6(text: str) -> str:
 def _ipv4(text: str) -> str:
     """An IPv4 address without leading zeros, which mean octal numbers (WHATWG URL Standard, "IPv4 number parser")."""
     try:
-        numbers = [int(number, 8 if number.startswith("0") else 10) for number in text.split(".") if len(number) <= _MAX_OCTET_DIGITS]
+        numbers = [
+            int(number, 8 if number.startswith("0") else 10)
+            for number in text.split(".")
+            if len(number) <= _MAX_OCTET_DIGITS
+        ]
         return str(IPv4Address(bytes(numbers)))
     except ValueError:
         raise BadUrl("the URL has no valid IPv4 address for its host") from None

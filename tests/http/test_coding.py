@@ -193,7 +193,9 @@ def test_no_coding_passes_bytes_on(name: str) -> None:
         decoded(name, PHOTO, limit=len(PHOTO) - 1)
 
 
-@pytest.mark.parametrize("name", ["compress", "gzip, exi", "x-bzip2", "xz", "sdch", "utf-8, compress", ", ".join(["gzip"] * 6)])
+@pytest.mark.parametrize(
+    "name", ["compress", "gzip, exi", "x-bzip2", "xz", "sdch", "utf-8, compress", ", ".join(["gzip"] * 6)]
+)
 def test_unknown_codings_are_named_before_any_byte(name: str) -> None:
     """What cannot be undone is told at once; more than five layers are refused (urllib3 GHSA-gm62)."""
     with pytest.raises(UnknownCoding):

@@ -53,7 +53,7 @@ NAMES = [
     ("attachment; filename*=UTF-8''%; filename=a.jpg", "%"),
     ("attachment; filename*=UTF-8''%ff; filename=a.jpg", "a.jpg"),
     ("attachment; filename*=UTF-8''%c0%af; filename=a.jpg", "a.jpg"),
-    ("attachment; filename*=koi8-r''%C1.jpg; filename=a.jpg", "а.jpg"),
+    ("attachment; filename*=windows-1252''%80.jpg; filename=a.jpg", "€.jpg"),
     ("attachment; filename*=punycode''b; filename=a.jpg", "a.jpg"),
     ("attachment; filename*=ISO-8859-99''b; filename=a.jpg", "a.jpg"),
     ("attachment; filename*=UTF-8'b.jpg; filename=a.jpg", "a.jpg"),

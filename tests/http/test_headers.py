@@ -120,7 +120,8 @@ def test_a_range_knows_where_it_stops() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "bytes", "bytes */*", "bytes 0-9", "bytes0-9/10", "bytes==0-9/10", "bytes 0-9/10, bytes 0-9/10", "bytes -9/10", "bytes 0-/10",
+    ["", "bytes", "bytes */*", "bytes 0-9",
+     "bytes0-9/10", "bytes==0-9/10", "bytes 0-9/10, bytes 0-9/10", "bytes -9/10", "bytes 0-/10",
      "bytes 0-9/-10", "items 0-9/10", "bytes 0 - 9/10", "bytes 0-9/9", "bytes 5-4/10", "bytes 0-9/1" + "0" * 18,
      "bytes \u0660-9/10"],
 )  # fmt: skip

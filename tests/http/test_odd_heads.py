@@ -149,7 +149,8 @@ def test_framing_is_never_guessed(make_run: MakeRun, head: bytes) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"body", b"\r\n" + OK + LENGTH + b"\r\nbody", b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n",
+    [b"body", b"\r\n" + OK + LENGTH + b"\r\nbody", b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n",
+     b"HTTP/1.1 OK\r\n\r\n",
      b"http/1.1 200 OK\r\n\r\n", b"ICY 200 OK\r\n\r\n", OK[:-2], OK + LENGTH + b"X: a"],
 )  # fmt: skip
 def test_what_is_no_head_is_refused(make_run: MakeRun, sent: bytes) -> None:

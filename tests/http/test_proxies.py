@@ -147,7 +147,15 @@ def test_all_proxy_and_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
     "url",
     [
         *("ftp://a.test", "https://a.test", "http://", "http://a:b:c", "http://me:secret@:x", "http://me:se/cret@a"),
-        *("http://a.test:99999", "http://a b", "http://[::1", "http://[::g]:1", "://a", "http://a..b", "\x1b[31m://secret"),
+        *(
+            "http://a.test:99999",
+            "http://a b",
+            "http://[::1",
+            "http://[::g]:1",
+            "://a",
+            "http://a..b",
+            "\x1b[31m://secret",
+        ),
     ],
 )
 def test_a_bad_proxy_names_the_option_and_keeps_the_secret(url: str) -> None:
@@ -160,7 +168,11 @@ def test_a_bad_proxy_names_the_option_and_keeps_the_secret(url: str) -> None:
 
 def test_a_proxy_may_be_written_loosely() -> None:
     """Without a scheme, in capitals, with a name of another alphabet."""
-    for url, host in (("a.test:1", "a.test"), ("HTTP://A.test:1/", "a.test"), ("http://b\u00fccher.test:1", "xn--bcher-kva.test")):
+    for url, host in (
+        ("a.test:1", "a.test"),
+        ("HTTP://A.test:1/", "a.test"),
+        ("http://b\u00fccher.test:1", "xn--bcher-kva.test"),
+    ):
         found = Proxies(DownloadOptions(proxy=url)).proxy_for("http", "b.test", 80)
         assert found == Proxy("http", host, 1, None)
 
