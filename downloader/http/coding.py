@@ -193,8 +193,8 @@ class _Coding:
 def codings(content_encoding: str) -> list[str]:
     """The codings that Content-Encoding names, in lower case, in the order they were applied.
 
-    Other words (`utf-8`, `none`, `binary`, `aws-chunked`, a media type) change no bytes, and do not count; browsers take such
-    a body as it is, too. Parameters are dropped; no coding has any.
+    Other words (`utf-8`, `none`, `binary`, `aws-chunked`, a media type) change no bytes and do not count, as in
+    browsers. Parameters are dropped, since no coding has any.
     """
     names = (part.partition(";")[0].strip(" \t\"'").lower() for part in content_encoding.split(","))
     return [name for name in names if name in _DECODABLE or name in _UNDECODABLE]

@@ -21,8 +21,8 @@ _ORDINARY = re.compile(
 _MAX_OCTET_DIGITS = 4
 _IPV4 = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 
-_ENDS = "".join(map(chr, range(0x21)))
-"""Control characters and the space, which are no part of a URL at its ends (WHATWG URL Standard, "URL parsing")."""
+_ENDS = " \t\r\n\v\f"
+"""White space, which is no part of a URL at its ends (WHATWG URL Standard, "URL parsing": controls neither)."""
 _IN_BETWEEN = str.maketrans(dict.fromkeys("\t\r\n"))
 """Characters that are no part of a URL anywhere (the same), since it may have been wrapped."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
