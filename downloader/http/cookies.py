@@ -44,11 +44,9 @@ class Cookie:
 class CookieStore:
     """Cookies, found by the hosts they are for."""
 
-    def __init__(self, cookies: Iterable[Cookie] = ()) -> None:
+    def __init__(self) -> None:
         self._by_domain: dict[str, dict[tuple[bytes, str], Cookie]] = {}
         self._count = 0
-        for cookie in cookies:
-            self.add(cookie)
 
     def __len__(self) -> int:
         return self._count

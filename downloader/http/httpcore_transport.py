@@ -120,6 +120,8 @@ class _ResponseStream(httpx.SyncByteStream):
         try:
             yield from self._response.stream
         except httpcore.RemoteProtocolError as error:
+            if "illegal header line" in str(error):
+                return  # of a trailer: the head has been read, and the body is complete
             if "unexpectedly closed" in str(error):  # h11's words for an end within the size of a chunk
                 raise httpcore.RemoteProtocolError(
                     "peer closed connection without sending complete message body"

@@ -209,6 +209,7 @@ class _Connection:
         self._has_surplus = False
         self._unparsed_bytes = 0
         self._head_bytes = 0
+        self._is_after_chunk_header = False
 
     # -- called by llhttp -------------------------------------------------------------------------------------------
 
@@ -226,8 +227,12 @@ class _Connection:
         self._unparsed_bytes = 0
         self.status = self.status or self._parser.get_status_code()
 
+    def on_chunk_header(self) -> None:
+        self._is_after_chunk_header = True
+
     def on_body(self, data: bytes) -> None:
         self._unparsed_bytes = 0
+        self._is_after_chunk_header = False
         if not self._is_complete:
             self._pieces.append(data)
 
@@ -305,6 +310,8 @@ class _Connection:
         except HttpParserCallbackError:
             raise  # a defect in this module
         except (HttpParserError, HttpParserUpgrade) as error:
+            # A chunk without data is the last one: what follows is a trailer, and the body is complete.
+            self._is_complete = self._is_complete or self._is_after_chunk_header
             if not self._is_complete:
                 raise ResponseRefused(str(error)) from error
             self._has_surplus = True

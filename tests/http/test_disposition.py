@@ -37,6 +37,7 @@ NAMES = [
     ('attachment; filename="=?utf-8?Q?a=2F..=2Fb.jpg?="', "b.jpg"),
     ('attachment; filename="=?nonsense?Q?a?="', "=?nonsense?Q?a?="),
     ('attachment; filename="=?utf-8?B?%?="', "=?utf-8?B?%?="),
+    ('attachment; filename="=?utf-8?B?A?="', "=?utf-8?B?A?="),
     ('attachment; filename="=?utf-8?Q?=FF?="', "=?utf-8?Q?=FF?="),
     # continuations (RFC 2231, 4.1)
     ('attachment; filename*0="a b"; filename*1=".jpg"', "a b.jpg"),

@@ -117,6 +117,14 @@ def test_a_connection_with_two_ways_of_framing_is_not_used_again(make_run: MakeR
         run.transport.close()
 
 
+@pytest.mark.parametrize("trailer", [b"X: a\r\n", b"X Y: a\r\n", b"X : a\r\n", b"nonsense\r\n", b"X-\xc3\xbc: a\r\n"])
+@pytest.mark.parametrize("pieces", [1, 9])
+def test_odd_trailers_are_left_out(make_run: MakeRun, trailer: bytes, pieces: int) -> None:
+    """The body before them is complete."""
+    sent = OK + CHUNKED + b"\r\n2\r\nbo\r\n2;a=b\r\ndy\r\n0\r\n" + trailer + b"\r\n"
+    assert outcome(make_run, sent, pieces=pieces) == (200, BODY)
+
+
 REFUSED = {
     "two lengths": LENGTH + b"Content-Length: 5\r\n",
     "two lengths beside chunks": LENGTH + b"Content-Length: 5\r\n" + CHUNKED,
