@@ -26,7 +26,6 @@ _ENDS = " \t\r\n\v\f"
 _IN_BETWEEN = str.maketrans(dict.fromkeys("\t\r\n"))
 """Characters that are no part of a URL anywhere (the same), since it may have been wrapped."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-_SEVERAL = re.compile(r"\s(?:https?://)", re.IGNORECASE)
 _TO_ENCODE = re.compile(r"[^!-~]+")
 _PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
 _AUTHORITY_PARTS = re.compile(r"(?P<userinfo>.*@)?(?P<host>\[[^\[\]@]*\]|[^\[\]:@]*)(?::(?P<port>[0-9]*))?", re.DOTALL)
@@ -55,10 +54,7 @@ def requestable(url: str) -> str:
         return url
     if len(url) > _LONGEST_URL:
         raise BadUrl("the URL is too long")
-    text = url.strip(_ENDS)
-    if _SEVERAL.search(text):
-        raise BadUrl("several URLs where there should be one")
-    text = _plain(text)
+    text = _plain(url)
     if _CONTROLS.search(text):
         raise BadUrl("the URL contains control characters")
     match = _PARTS.fullmatch(text)

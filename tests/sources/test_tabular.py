@@ -183,7 +183,7 @@ def test_no_line_is_lost(lines: list[str]) -> None:
         (",a caption", "", "list:2: no URL in column 'url'"),
         ("not a url,", "not a url", "list:2: not an http or https URL"),
         ("ftp://h/a,", "ftp://h/a", "list:2: not an http or https URL"),
-        ('"http://h/a\n  http://h/c",', "http://h/a\n  http://h/c", "list:2: several URLs"),
+        ('"http://h/a\n  http://h/c",', "http://h/a\n  http://h/c", "list:2: 2 URLs where one is expected"),
         ("http://h/a\0,", "http://h/a\0", "list:2: the URL contains control characters"),
         ("http://h/a,b,c", "", "list:2: 3 cells in a table of 2 columns"),
         ('http://h/a,"he said "hi" there"', "", "list:2: broken CSV: ',' expected after '\"'"),
