@@ -1,7 +1,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from downloader.download.policy import (
@@ -82,6 +82,7 @@ locations = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first name that is not ASCII loads tables
 @given(st.lists(urls, min_size=1, max_size=4), locations, st.integers(0, 5))
 @example([START], "http://[", 5)
 @example([START], "//[", 5)
@@ -228,6 +229,7 @@ def test_what_is_the_same_origin(url: str, *, same: bool) -> None:
     assert is_same_origin(START, url) is same
 
 
+@settings(deadline=None)  # the first name that is not ASCII loads tables
 @given(st.text(max_size=40))
 def test_checking_a_url_never_fails_otherwise(text: str) -> None:
     """Any text either passes or raises BadUrl."""
