@@ -3,9 +3,12 @@
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from downloader.config.settings import DownloadOptions
 from downloader.download import policy
+from downloader.download.archives import is_own_compression
 from downloader.download.body import BodyReader
 from downloader.download.fetch_task import FetchTask, Reschedule, RetryAfter
 from downloader.download.rate import ByteRate
@@ -19,7 +22,7 @@ from downloader.http.response import Response
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Partial, Skipped, Unchanged
-from downloader.model.urls import BadUrl, check_url, masked
+from downloader.model.urls import BadUrl, masked, requestable
 
 _PROGRESS_BYTES = 64 * 1024
 """An attempt that brought at least this much restores the full number of retries."""
@@ -38,6 +41,7 @@ class Fetcher:
         staging: folder for the bodies, each in a file of its own.
         report_part: takes the parts of large bodies that are durable.
         random_share: jitter in [0, 1) for the backoff.
+        keeps_archives: files that are compressed themselves stay so, even if their compression is called a coding.
     """
 
     def __init__(
@@ -48,11 +52,14 @@ class Fetcher:
         staging: str,
         report_part: Callable[[Partial], None],
         random_share: Callable[[], float] = random.random,
+        *,
+        keeps_archives: bool = False,
     ) -> None:
         self._settings = settings
         self._client = session.client()
         self._parts = PartKeeper(StagingFolder(staging), report_part)
         self._random_share = random_share
+        self._keeps_archives = keeps_archives
         self._headers = _parsed(settings.header)
         reader = BodyReader(settings, rate, session.abort_signal)
         self._single = SingleFetcher(settings, reader, self._parts)
@@ -68,6 +75,7 @@ class Fetcher:
         Raises:
             Interrupted: the run is being aborted.
             OSError: the body cannot be written.
+            ConfigError: the proxy does not exist.
         """
         if not task.deadline_s:
             self._begin(task)
@@ -103,8 +111,7 @@ class Fetcher:
 
     def _try(self, task: FetchTask) -> LastStep:
         """Send requests until one of them ends the attempt: there may be redirects, and ranges served in parts."""
-        _check(task)
-        task.chain = [task.urls[task.source]]
+        task.chain = [_requestable(task.urls[task.source])]
         while not task.is_superseded:
             step = self._exchange(task)
             if not isinstance(step, AskAgain):
@@ -118,10 +125,17 @@ class Fetcher:
         is_same_origin = policy.is_same_origin(first, url)
         headers = [*(self._user_headers(task) if is_same_origin else ()), *fetch.request_headers(task)]
         with self._client.get(
-            url, headers, use_netrc=is_same_origin, deadline_s=task.deadline_s, spans=task.spans
+            url,
+            headers,
+            use_netrc=is_same_origin,
+            set_cookies=task.set_cookies,
+            deadline_s=task.deadline_s,
+            spans=task.spans,
         ) as response:
             if response.status in policy.REDIRECTS:
                 return self._redirect(task, response)
+            if self._keeps_archives and response.coding and _is_archive(task, response):
+                response.keep_coding()
             return fetch.receive(task, response)
 
     def _user_headers(self, task: FetchTask) -> list[Header]:
@@ -129,7 +143,16 @@ class Fetcher:
         return [*self._headers, *_parsed(request.headers)] if request else self._headers
 
     def _redirect(self, task: FetchTask, response: Response) -> AskAgain:
-        target = policy.follow(task.chain, response.location, limit=self._settings.max_redirects)
+        if response.has_several_locations:
+            raise FetchError(FailureKind.REDIRECT, "redirected to several places at once", response.status)
+        if response.set_cookies:
+            task.set_cookies.receive(task.chain[-1], response.set_cookies, datetime.now(UTC))
+        target = policy.follow(
+            task.chain,
+            response.location,
+            limit=self._settings.max_redirects,
+            with_cookies=bool(task.set_cookies),
+        )
         if isinstance(target, policy.Refusal):
             raise FetchError(FailureKind.REDIRECT, target.message, response.status)
         task.chain.append(target)
@@ -198,9 +221,15 @@ def _parsed(lines: tuple[str, ...]) -> list[Header]:
     return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
-def _check(task: FetchTask) -> None:
-    """Raise FetchError if the URL cannot be requested: mirrors, and rows of older versions, come unchecked."""
+def _is_archive(task: FetchTask, response: Response) -> bool:
+    """Whether the content coding of a response is the compression of the file itself."""
+    names = [urlsplit(task.chain[0]).path, urlsplit(task.chain[-1]).path, response.disposition_name or ""]
+    return is_own_compression(response.coding, response.media_type, names)
+
+
+def _requestable(url: str) -> str:
+    """The URL as it is requested; raises FetchError: mirrors, and rows of older versions, come unchecked."""
     try:
-        check_url(task.urls[task.source])
+        return requestable(url)
     except BadUrl as error:
         raise FetchError(FailureKind.INVALID_URL, str(error)) from None

@@ -10,7 +10,7 @@ from downloader.config.settings import Settings
 from downloader.download.fetch_task import FetchTask, Reschedule
 from downloader.download.fetcher import AttemptResult, Fetcher
 from downloader.download.rate import ByteRate
-from downloader.errors import OutputError
+from downloader.errors import ConfigError, OutputError
 from downloader.http.errors import Interrupted
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
@@ -108,7 +108,14 @@ class DownloadStage:
 
     def _loop(self) -> None:
         lease = self._feed.take()  # before making a fetcher, which some threads will not need
-        fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._emit)
+        fetcher = Fetcher(
+            self._settings.download,
+            self._session,
+            self._rate,
+            self._staging,
+            self._emit,
+            keeps_archives=not self._settings.makes_images,
+        )
         try:
             while lease is not None:
                 self._process(fetcher, lease)
@@ -142,7 +149,7 @@ class DownloadStage:
         """One attempt. A body that cannot be written, or a defect of this program, costs one item and is named."""
         try:
             return fetcher.attempt(task)
-        except Interrupted:
+        except (Interrupted, ConfigError):
             raise
         except OSError as problem:
             if ends_run(problem.errno, root_is_usable=Path(self._staging).is_dir()):

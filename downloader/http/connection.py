@@ -62,6 +62,7 @@ class Connector(httpcore.NetworkBackend):
             Interrupted: the run is being aborted.
         """
         end_s = time.monotonic() + self._context.time_left_s(timeout)
+        host = host.replace("%25", "%", 1)  # before the zone of an IPv6 address, as RFC 6874 writes it
         addresses = self._resolve(host, port, end_s)
         if self._deny_private:
             _check_public(host, addresses)

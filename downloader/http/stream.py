@@ -79,7 +79,7 @@ class Stream(httpcore.NetworkStream):
         secure: Stream | None = None
         try:
             end_s = self._end_s(timeout)
-            name = server_hostname.rstrip(".") if server_hostname else None  # `example.org.` is a name too
+            name = _certified_name(server_hostname) if server_hostname else None
             wrapped = ssl_context.wrap_socket(self._socket, server_hostname=name, do_handshake_on_connect=False)
             secure = Stream(wrapped, self._context)
             secure._shake_hands(wrapped, end_s)
@@ -153,6 +153,11 @@ class Stream(httpcore.NetworkStream):
         limit_s = max(end_s - time.monotonic(), 0)
         if not wait_until_ready(self._socket, limit_s, to_read=to_read, abort=self._context.abort):
             raise TimeoutError("timed out")
+
+
+def _certified_name(host: str) -> str:
+    """What a certificate must be for: a name without the dot at its end, an IPv6 address without brackets and zone."""
+    return host.strip("[]").partition("%")[0].rstrip(".")
 
 
 def wait_until_ready(sock: socket.socket, limit_s: float, *, to_read: bool, abort: AbortSignal | None = None) -> bool:
