@@ -13,7 +13,6 @@ this pipeline without a transform stage, `process` without a download stage.
 """
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from downloader.config.settings import Settings
+from downloader.cpus import usable_cpus
 from downloader.errors import Unaccounted
 from downloader.journal import Journal, RetryFilter
 from downloader.model.failures import is_transient
@@ -112,7 +112,7 @@ class _Run:
         self._seen = seen
         self._stop = stop
         processes = settings.concurrency.processes
-        self._processes = (os.cpu_count() or 1) if processes == "auto" else processes
+        self._processes = usable_cpus() if processes == "auto" else processes
         self._gave_up = False
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)

@@ -1,11 +1,11 @@
 """Fetching one item into one file, one attempt at a time."""
 
 import random
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from downloader.clock import active_clock
 from downloader.config.settings import DownloadOptions
 from downloader.download import policy
 from downloader.download.archives import is_own_compression
@@ -102,7 +102,7 @@ class Fetcher:
 
     def _begin(self, task: FetchTask) -> None:
         """Start the clock, and take over what an earlier run left."""
-        task.deadline_s = time.monotonic() + self._settings.deadline
+        task.deadline_s = active_clock() + self._settings.deadline
         if task.item.part and task.item.part.source < len(task.urls):
             task.part = self._parts.recovered(task.item.part)
             task.source = task.part.source
@@ -173,7 +173,7 @@ class Fetcher:
             has_mirror=task.source + 1 < len(task.urls),
             attempt=max(task.attempts_without_progress, 1),
             retries=0 if error.final else self._settings.retries,
-            remaining_s=task.deadline_s - time.monotonic(),
+            remaining_s=task.deadline_s - active_clock(),
             jitter=self._random_share(),
             retry_after_s=error.retry_after_s,
         )

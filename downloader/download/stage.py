@@ -1,11 +1,11 @@
 """The download stage: N threads, each with its own fetcher, taking items and handing files on."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+from downloader.clock import active_clock
 from downloader.config.settings import Settings
 from downloader.download.fetch_task import FetchTask, Reschedule
 from downloader.download.fetcher import AttemptResult, Fetcher
@@ -63,7 +63,7 @@ class DownloadStage:
         limit_rate = settings.download.limit_rate
         self._rate = ByteRate(limit_rate) if limit_rate else None
         self._throughput = _Throughput()
-        self._limiter = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
+        self._limiter = ConcurrencyLimiter(active_clock()) if settings.concurrency.threads == "auto" else None
 
     @property
     def threads(self) -> int:
@@ -99,7 +99,7 @@ class DownloadStage:
     def _adjust(self, limiter: ConcurrencyLimiter) -> None:
         before = limiter.limit
         totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self._feed.held_back)
-        if limiter.look(time.monotonic(), totals) != before:
+        if limiter.look(active_clock(), totals) != before:
             self._feed.limit(limiter.limit)
 
     def abort(self) -> None:

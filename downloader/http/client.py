@@ -57,7 +57,7 @@ class Client:
             headers: in addition to the usual ones.
             use_netrc: log in with the password that ~/.netrc has for the host.
             set_cookies: what the redirects before this request have set.
-            deadline_s: monotonic time by which the body must be complete.
+            deadline_s: when the body must be complete, by the active clock.
             spans: gets the phases of the request as they end.
 
         Raises:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.errors import DeadlineExceeded, HeaderFlood
 from downloader.model.spans import Phase, Span
@@ -32,7 +33,7 @@ class RequestContext:
     lane: str = ""
     """The thread's name, for spans."""
     deadline_s: float = math.inf
-    """Monotonic."""
+    """By the active clock."""
     spans: list[Span] = field(default_factory=list)
     """Gets the phases as they end."""
     headers_done: bool = True
@@ -59,7 +60,7 @@ class RequestContext:
             DeadlineExceeded: no time is left.
         """
         self.abort.check()
-        left_s = self.deadline_s - time.monotonic()
+        left_s = self.deadline_s - active_clock()
         if left_s <= 0:
             raise DeadlineExceeded
         return left_s if timeout_s is None else min(timeout_s, left_s)

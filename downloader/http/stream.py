@@ -9,6 +9,7 @@ from typing import Any
 
 import httpcore
 
+from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.errors import Interrupted
 from downloader.http.request_context import RequestContext
@@ -115,8 +116,8 @@ class Stream(httpcore.NetworkStream):
         return self._socket.fileno() < 0 or wait_until_ready(self._socket, 0, to_read=True)
 
     def _end_s(self, timeout_s: float | None) -> float:
-        """Monotonic time at which the next step must be done."""
-        return time.monotonic() + self._context.time_left_s(timeout_s)
+        """When the next step must be done, by the active clock."""
+        return active_clock() + self._context.time_left_s(timeout_s)
 
     def _receive(self, max_bytes: int, end_s: float) -> bytes:
         if self._awaits_response and not self._is_tls:  # TLS may hold decrypted bytes, which no wait would see
@@ -150,9 +151,12 @@ class Stream(httpcore.NetworkStream):
 
     def _wait(self, end_s: float, *, to_read: bool) -> None:
         """Return once the socket can be read or written; raises TimeoutError or Interrupted."""
-        limit_s = max(end_s - time.monotonic(), 0)
-        if not wait_until_ready(self._socket, limit_s, to_read=to_read, abort=self._context.abort):
-            raise TimeoutError("timed out")
+        while True:
+            limit_s = max(end_s - active_clock(), 0)
+            if wait_until_ready(self._socket, limit_s, to_read=to_read, abort=self._context.abort):
+                return
+            if active_clock() >= end_s:  # the system counts the time in which this process is stopped
+                raise TimeoutError("timed out")
 
 
 def _certified_name(host: str) -> str:

@@ -25,6 +25,7 @@ from wire import (
     silent,
 )
 
+from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.connection import MAX_IDLE_CONNECTIONS
 from downloader.http.errors import AddressBlocked, DeadlineExceeded, HeaderFlood, Interrupted, ResolveError
@@ -345,17 +346,17 @@ def test_the_deadline_ends_everything(make_run: MakeRun, talk: Talk) -> None:
     """Bytes that keep coming do not put the deadline off."""
     run = make_run()
     with Server(talk) as server:
-        run.context.deadline_s = time.monotonic() + 0.4
+        run.context.deadline_s = active_clock() + 0.4
         with pytest.raises(DeadlineExceeded):
             run.get(f"http://127.0.0.1:{server.port}/")
-        assert 0 <= time.monotonic() - run.context.deadline_s < 0.5
+        assert 0 <= active_clock() - run.context.deadline_s < 0.5
 
 
 def test_a_deadline_that_has_passed_opens_no_connection(make_run: MakeRun) -> None:
     """No time left, nothing begun."""
     run = make_run()
     with Server(answering) as server:
-        run.context.deadline_s = time.monotonic()
+        run.context.deadline_s = active_clock()
         with pytest.raises(DeadlineExceeded):
             run.get(f"http://127.0.0.1:{server.port}/")
         assert server.connections == 0

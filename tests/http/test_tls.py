@@ -4,7 +4,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import httpcore
 import pytest
 from wire import MakeRun, Run, Server, answering, secured, silent
 
+from downloader.clock import active_clock
 from downloader.config.settings import DownloadOptions
 from downloader.http.errors import DeadlineExceeded, FetchError, causes
 from downloader.http.tls import ssl_context
@@ -69,7 +69,7 @@ def test_a_server_that_does_not_shake_hands(make_run: MakeRun) -> None:
     with Server(silent) as server:
         with pytest.raises(httpcore.ConnectTimeout):
             run.get(f"https://127.0.0.1:{server.port}/", timeout_s=0.2)
-        run.context.deadline_s = time.monotonic() + 0.2
+        run.context.deadline_s = active_clock() + 0.2
         with pytest.raises(DeadlineExceeded):
             run.get(f"https://127.0.0.1:{server.port}/")
 
