@@ -34,7 +34,7 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     )
     lines += [f"  {stage}" for stage in _stages(summary)]
     if summary.get("rebuilds"):
-        lines.append(f"  transform processes were replaced after a crash {summary['rebuilds']} times")
+        lines.append(f"  transform processes were replaced {summary['rebuilds']} times: one had died or was stopped")
     if summary.get("pace"):
         lines.append(f"  downloads: {summary['pace']}")
     lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from downloader.download.segments import SegmentedTransfer
+from downloader.http.cookies import ChainCookies
 from downloader.http.headers import Checksum
 from downloader.http.request_context import MAX_SPANS
 from downloader.model.items import Item, Part
@@ -35,6 +36,8 @@ class FetchTask:
     """Monotonic; set with the first attempt."""
     chain: list[str] = field(default_factory=list)
     """The URLs requested in this attempt: the first one, and those it redirected to."""
+    set_cookies: ChainCookies = field(default_factory=ChainCookies)
+    """What the redirects of this attempt have set."""
     spans: list[Span] = field(default_factory=list)
     """The phases of all attempts; segments of a file share the list."""
     part: Part = field(default_factory=Part)
@@ -87,6 +90,7 @@ class FetchTask:
 
     def begin_attempt(self) -> None:
         """Count an attempt."""
+        self.set_cookies = ChainCookies()
         self.attempts += 1
         self.attempts_without_progress += 1
         if self.transfer:

@@ -1,16 +1,16 @@
 """The download stage: N threads, each with its own fetcher, taking items and handing files on."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+from downloader.clock import active_clock
 from downloader.config.settings import Settings
 from downloader.download.fetch_task import FetchTask, Reschedule, RetryAfter
 from downloader.download.fetcher import AttemptResult, Fetcher
 from downloader.download.rate import ByteRate
-from downloader.errors import OutputError
+from downloader.errors import ConfigError, OutputError
 from downloader.http.errors import Interrupted
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
@@ -64,7 +64,7 @@ class DownloadStage:
         limit_rate = settings.download.limit_rate
         self._rate = ByteRate(limit_rate) if limit_rate else None
         self._throughput = _Throughput()
-        self._limiter = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
+        self._limiter = ConcurrencyLimiter(active_clock()) if settings.concurrency.threads == "auto" else None
 
     @property
     def threads(self) -> int:
@@ -100,7 +100,7 @@ class DownloadStage:
     def _adjust(self, limiter: ConcurrencyLimiter) -> None:
         before = limiter.limit
         totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self._feed.held_back)
-        if limiter.look(time.monotonic(), totals) != before:
+        if limiter.look(active_clock(), totals) != before:
             self._feed.limit(limiter.limit)
 
     def abort(self) -> None:
@@ -109,7 +109,14 @@ class DownloadStage:
 
     def _loop(self) -> None:
         lease = self._feed.take()  # before making a fetcher, which some threads will not need
-        fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._emit)
+        fetcher = Fetcher(
+            self._settings.download,
+            self._session,
+            self._rate,
+            self._staging,
+            self._emit,
+            keeps_archives=not self._settings.makes_images,
+        )
         try:
             while lease is not None:
                 self._process(fetcher, lease)
@@ -149,7 +156,7 @@ class DownloadStage:
         """One attempt. A body that cannot be written, or a defect of this program, costs one item and is named."""
         try:
             return fetcher.attempt(task)
-        except Interrupted:
+        except (Interrupted, ConfigError):
             raise
         except OSError as problem:
             if ends_run(problem.errno, root_is_usable=Path(self._staging).is_dir()):

@@ -222,7 +222,7 @@ def merge(a: Summary, b: Summary) -> Summary:
         pace=a.pace or b.pace,
         cautions=tuple(dict.fromkeys((*a.cautions, *b.cautions))),
         left_alone=a.left_alone + b.left_alone,
-        set_aside=sorted((*a.set_aside, *b.set_aside), key=lambda entry: -entry.items),
+        set_aside=_merged_hosts(a.set_aside, b.set_aside),
         rebuilds=a.rebuilds + b.rebuilds,
         interrupted=a.interrupted or b.interrupted,
         gave_up=a.gave_up or b.gave_up,
@@ -256,3 +256,10 @@ def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
 
 def _rounded(value: float | None) -> float | None:
     return value if value is None or isinstance(value, int) else round(value, 4)
+
+
+def _merged_hosts(a: Sequence[SetAside], b: Sequence[SetAside]) -> tuple[SetAside, ...]:
+    items = Counter({entry.host: entry.items for entry in a}) + Counter({entry.host: entry.items for entry in b})
+    reasons = {entry.host: entry.reason for entry in (*b, *a)}
+    merged = (SetAside(host=host, items=number, reason=reasons[host]) for host, number in items.items())
+    return tuple(sorted(merged, key=lambda entry: (-entry.items, entry.host)))
