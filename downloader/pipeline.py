@@ -21,9 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from downloader.config.settings import Settings
+from downloader.config.settings import DownloadOptions, Settings
 from downloader.cpus import usable_cpus
 from downloader.errors import Unaccounted
+from downloader.failure_limit import FailureLimit
 from downloader.journal import Journal, RetryFilter
 from downloader.model.failures import is_transient
 from downloader.model.items import Fetched, Transformed
@@ -31,11 +32,12 @@ from downloader.naming.rules import NamingRules
 from downloader.naming.server_names import server_names
 from downloader.planner import Batches, Planner, UrlRows, check_same_results, plan_retry, plan_sources
 from downloader.report.advice import cautions
-from downloader.report.budget import is_hopeless, why_given_up
+from downloader.report.budget import why_given_up
 from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
+from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.sinks.files import FilesSink
@@ -113,7 +115,6 @@ class _Run:
         self._stop = stop
         processes = settings.concurrency.processes
         self._processes = usable_cpus() if processes == "auto" else processes
-        self._gave_up = False
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)
         journal = workspace.journal
@@ -121,6 +122,7 @@ class _Run:
         self._telemetry = RunTelemetry(
             settings.run.progress, transforms=settings.makes_images, others=[duplicates] if duplicates else []
         )
+        results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
             FilesSink(
                 LocalStore(workspace.root),
@@ -130,12 +132,14 @@ class _Run:
             ),
             journal.record,
             self._telemetry.observers,
-            results=Transformed if settings.makes_images else Fetched,
+            results=results,
             prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
+        self._limit = FailureLimit(settings.run.max_failures, results, self._writer.emit, stop.draining.set)
         self._scheduler: Scheduler[FetchTask] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
+            breaker=_breaker(settings.download),
             stopped=stop.draining.is_set,
         )
         backlog = Backlog(journal.open_local, stop.draining.is_set)
@@ -146,7 +150,7 @@ class _Run:
             feed=self._scheduler,
             local_feed=backlog,
             screening=Screening(self._writer.sink, duplicates),
-            emit=self._writer.emit,
+            emit=self._limit.emit,
             stop=stop,
         )
         self._stages.start(stack)  # no thread exists yet
@@ -185,12 +189,8 @@ class _Run:
         read_plan(self._scheduler, rows.following, rows.of_host)
 
     def _tick(self) -> None:
-        """Ten times a second: show where the run stands, and end one that has too many failures."""
+        """Ten times a second: show where the run stands."""
         self._telemetry.sample(self._sample())
-        counters, limit = self._telemetry.counters, self._settings.run.max_failures
-        if not self._gave_up and is_hopeless(limit, counters.failures, counters.done):
-            self._gave_up = True
-            self._stop.draining.set()
 
     def _sample(self) -> Sample:
         planner, gauges = self._planner, self._stages.gauges()
@@ -226,13 +226,27 @@ class _Run:
             writer_busy_s=self._writer.busy_s,
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
+            set_aside=self._scheduler.set_aside(),
             interrupted=self._stop.draining.is_set(),
-            gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure()) if self._gave_up else None,
+            gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure())
+            if self._limit.is_exceeded
+            else None,
             versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)
         return summary
 
+    def _why_given_up(self) -> str | None:
+        if not self._limit.is_exceeded:
+            return None
+        return why_given_up(self._settings.run.max_failures, self._workspace.journal.common_failure())
+
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
         return cautions(insecure=insecure, options_ignored=self._seen.options_ignored, empty_sources=self._seen.empty)
+
+
+def _breaker(settings: DownloadOptions) -> CircuitBreaker:
+    """Hosts that refuse at once are given as long as one request may hang, and no more than the default for that."""
+    attempts = None if settings.host_failures == "off" else settings.host_failures
+    return CircuitBreaker(attempts, min(settings.timeout, DownloadOptions().timeout))

@@ -10,6 +10,7 @@ from downloader.http.headers import Checksum
 from downloader.http.request_context import MAX_SPANS
 from downloader.model.items import Item, Part
 from downloader.model.spans import Phase, Span
+from downloader.scheduling.interface import HostFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,24 @@ class FetchTask:
     """The server's name for the file: hostile text."""
     retry_after: RetryAfter | None = None
     """What the last response asked for."""
+    host_failure: HostFailure | None = None
+    """Why the last attempt failed, if that was for reasons of its host."""
 
     @property
     def urls(self) -> tuple[str, ...]:
         """Where its bytes are: the listed URL, then mirrors."""
         request = self.item.request
         return (self.item.source, *(request.mirrors if request else ()))
+
+    @property
+    def url(self) -> str:
+        """The URL that is requested now."""
+        return self.urls[self.source]
+
+    @property
+    def has_mirror(self) -> bool:
+        """Whether there is a URL that was not requested yet."""
+        return self.source + 1 < len(self.urls)
 
     @property
     def all_attempts(self) -> int:
@@ -83,6 +96,7 @@ class FetchTask:
         if self.transfer:
             self.transfer.count_attempt()
         self.retry_after = None
+        self.host_failure = None
 
     def record_body(self, start_s: float) -> None:
         """Record that a body was received from `start_s` (monotonic) until now."""

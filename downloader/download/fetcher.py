@@ -22,7 +22,8 @@ from downloader.http.response import Response
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Partial, Skipped, Unchanged
-from downloader.model.urls import BadUrl, masked, requestable
+from downloader.model.urls import BadUrl, host_of, masked, requestable
+from downloader.scheduling.interface import HostFailure
 
 _PROGRESS_BYTES = 64 * 1024
 """An attempt that brought at least this much restores the full number of retries."""
@@ -82,7 +83,7 @@ class Fetcher:
         if task.transfer is None and task.part.segments:
             return Reschedule(delay_s=0.0, tasks=task.in_segments(task.part, []))
         task.begin_attempt()
-        before = task.bytes_held
+        before, started_s = task.bytes_held, active_clock()
         try:
             step = self._try(task)
         except Interrupted:
@@ -90,8 +91,11 @@ class Fetcher:
             raise
         except FetchError as error:
             self._parts.save(task)
-            if task.bytes_held - before >= _PROGRESS_BYTES:
+            has_progressed = task.bytes_held - before >= _PROGRESS_BYTES
+            if has_progressed:
                 task.attempts_without_progress = 0
+            elif policy.is_of_host(error.kind, error.http_status, final=error.final):
+                task.host_failure = _host_failure(task, error, active_clock() - started_s)
             return self._after_failure(task, error)
         match step:
             case FetchInOne():
@@ -111,7 +115,7 @@ class Fetcher:
 
     def _try(self, task: FetchTask) -> LastStep:
         """Send requests until one of them ends the attempt: there may be redirects, and ranges served in parts."""
-        task.chain = [_requestable(task.urls[task.source])]
+        task.chain = [_requestable(task.url)]
         while not task.is_superseded:
             step = self._exchange(task)
             if not isinstance(step, AskAgain):
@@ -170,7 +174,7 @@ class Fetcher:
         follow_up = policy.after_failure(
             error.kind,
             error.http_status,
-            has_mirror=task.source + 1 < len(task.urls),
+            has_mirror=task.has_mirror,
             attempt=max(task.attempts_without_progress, 1),
             retries=0 if error.final else self._settings.retries,
             remaining_s=task.deadline_s - active_clock(),
@@ -184,6 +188,12 @@ class Fetcher:
                 return Reschedule(delay_s=follow_up.delay_s, tasks=(task,))
             case policy.GiveUp():
                 return self._give_up(task, error)
+
+    def skip_host(self, task: FetchTask) -> Reschedule | None:
+        """Continue with the next mirror, without an attempt at the current URL; None if another segment does."""
+        if not task.deadline_s:
+            self._begin(task)
+        return self._use_mirror(task) if task.has_mirror else None
 
     def _use_mirror(self, task: FetchTask) -> Reschedule | None:
         if task.transfer:
@@ -214,6 +224,11 @@ class Fetcher:
             final_url=masked(task.chain[-1]) if task.chain else None,
             spans=tuple(task.spans),
         )
+
+
+def _host_failure(task: FetchTask, error: FetchError, seconds: float) -> HostFailure:
+    """What a failed attempt says of its host."""
+    return HostFailure(host_of(task.chain[-1]), seconds, error.message, error.kind, error.http_status)
 
 
 def _parsed(lines: tuple[str, ...]) -> list[Header]:

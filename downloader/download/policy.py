@@ -101,6 +101,14 @@ def retry_delay_s(
     return delay if delay < remaining_s else None
 
 
+def is_of_host(kind: FailureKind, http_status: int | None, *, final: bool) -> bool:
+    """Whether a failure says something of the host rather than of the item, so that others of its items may fail alike.
+
+    Every transient one does. `final` is the answer that there is no such host, which costs nothing to ask again.
+    """
+    return is_transient(kind, http_status) and not final
+
+
 @dataclass(frozen=True, slots=True)
 class UseMirror:
     """Request the next URL of the item, at once."""
