@@ -1,30 +1,43 @@
 """The command. Imports little: worker processes import the main module again, and need none of the application."""
 
-import signal
 import sys
+from collections.abc import Callable
 
-_WITH_PROCESSES = frozenset(("run", "process"))
+_TRANSFORMS = frozenset(("run", "process"))
 """Commands that transform; for `retry` only the stored settings tell."""
+_RUNS = _TRANSFORMS | {"fetch", "retry"}
+"""Commands that handle signals themselves once the application is loaded (`cli/process.py`)."""
 
 
 def main() -> None:
     """Run the command line."""
-    from downloader.stop import DeferredSignals  # noqa: PLC0415 - see above
+    try:
+        run_command_line = _load(sys.argv[1] if len(sys.argv) > 1 else "")
+    except KeyboardInterrupt:  # before signals are deferred
+        sys.exit(130)
+    run_command_line()
 
-    is_with_processes = not _WITH_PROCESSES.isdisjoint(sys.argv[1:2])
+
+def _load(command: str) -> Callable[[], None]:
+    """Import the application, and start the fork server meanwhile if the command needs it."""
+    from downloader.stop import DeferredSignals, exit_code, handle, restore  # noqa: PLC0415 - see above
+
     deferred = DeferredSignals()
-    before = signal.signal(signal.SIGINT, deferred)
-    if is_with_processes:
+    before = handle(deferred)
+    from downloader.cli.streams import prepare as prepare_streams  # noqa: PLC0415 - see above
+
+    prepare_streams()
+    if command in _TRANSFORMS:
         from downloader.transform.processes import prepare  # noqa: PLC0415 - see above
 
         prepare()  # first, so that it starts while the application is imported
     from downloader.cli.app import main as run_command_line  # noqa: PLC0415 - see above
 
-    if not is_with_processes:  # otherwise the run takes them over
-        signal.signal(signal.SIGINT, before)
+    if command not in _RUNS:
+        restore(before)
         if deferred.numbers:
-            sys.exit(128 + signal.SIGINT)
-    run_command_line()
+            sys.exit(exit_code(deferred.numbers[0]))
+    return run_command_line
 
 
 if __name__ == "__main__":

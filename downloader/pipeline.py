@@ -22,8 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from downloader.config.settings import Settings
+from downloader.config.settings import DownloadOptions, Settings
+from downloader.cpus import usable_cpus
 from downloader.errors import Unaccounted
+from downloader.failure_limit import FailureLimit
 from downloader.journal import Journal, RetryFilter
 from downloader.local import Task
 from downloader.model.failures import is_transient
@@ -32,11 +34,12 @@ from downloader.naming.rules import NamingRules
 from downloader.naming.server_names import server_names
 from downloader.planner import Batches, Planner, UrlRows, check_same_results, plan_retry, plan_sources
 from downloader.report.advice import cautions
-from downloader.report.budget import is_hopeless, why_given_up
+from downloader.report.budget import why_given_up
 from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
+from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.shards.coordinator import Coordinator
@@ -114,9 +117,8 @@ class _Run:
         self._seen = seen
         self._stop = stop
         processes = settings.concurrency.processes
-        self._processes = (os.cpu_count() or 1) if processes == "auto" else processes
-        shards = shard_count(settings, cpus=os.cpu_count() or 1, processes=self._processes)
-        self._gave_up = False
+        self._processes = usable_cpus() if processes == "auto" else processes
+        shards = shard_count(settings, cpus=usable_cpus(), processes=self._processes)
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)
         journal = workspace.journal
@@ -124,6 +126,7 @@ class _Run:
         self._telemetry = RunTelemetry(
             settings.run.progress, transforms=settings.makes_images, others=[duplicates] if duplicates else []
         )
+        results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
             FilesSink(
                 LocalStore(workspace.root),
@@ -134,13 +137,15 @@ class _Run:
             ),
             journal.record,
             self._telemetry.observers,
-            results=Transformed if settings.makes_images else Fetched,
+            results=results,
             prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
+        self._limit = FailureLimit(settings.run.max_failures, results, self._writer.emit, stop.draining.set)
         waker = Waker()
         self._scheduler: Scheduler[Any] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
+            breaker=_breaker(settings.download),
             stopped=stop.draining.is_set,
             changed=waker.wake,
         )
@@ -160,7 +165,7 @@ class _Run:
             feed=self._scheduler,
             local_feed=backlog,
             screening=Screening(self._writer.sink, duplicates),
-            emit=self._writer.emit,
+            emit=self._limit.emit,
             stop=self._stop,
         )
 
@@ -181,7 +186,7 @@ class _Run:
             configs,
             scheduler=self._scheduler,
             backlog=backlog,
-            emit=self._writer.emit,
+            emit=self._limit.emit,
             claims=duplicates,
             stop=self._stop,
             waker=waker,
@@ -217,12 +222,8 @@ class _Run:
         read_plan(self._scheduler, rows.following, rows.of_host)
 
     def _tick(self) -> None:
-        """Ten times a second: show where the run stands, and end one that has too many failures."""
+        """Ten times a second: show where the run stands."""
         self._telemetry.sample(self._sample())
-        counters, limit = self._telemetry.counters, self._settings.run.max_failures
-        if not self._gave_up and is_hopeless(limit, counters.failures, counters.done):
-            self._gave_up = True
-            self._stop.draining.set()
 
     def _sample(self) -> Sample:
         planner, gauges = self._planner, self._stages.gauges()
@@ -260,13 +261,27 @@ class _Run:
             writer_busy_s=self._writer.busy_s,
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
+            set_aside=self._scheduler.set_aside(),
             interrupted=self._stop.draining.is_set(),
-            gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure()) if self._gave_up else None,
+            gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure())
+            if self._limit.is_exceeded
+            else None,
             versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)
         return summary
 
+    def _why_given_up(self) -> str | None:
+        if not self._limit.is_exceeded:
+            return None
+        return why_given_up(self._settings.run.max_failures, self._workspace.journal.common_failure())
+
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
         return cautions(insecure=insecure, options_ignored=self._seen.options_ignored, empty_sources=self._seen.empty)
+
+
+def _breaker(settings: DownloadOptions) -> CircuitBreaker:
+    """Hosts that refuse at once are given as long as one request may hang, and no more than the default for that."""
+    attempts = None if settings.host_failures == "off" else settings.host_failures
+    return CircuitBreaker(attempts, min(settings.timeout, DownloadOptions().timeout))

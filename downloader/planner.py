@@ -20,7 +20,7 @@ _FIRST_BATCH_ROWS, _MAX_BATCH_ROWS = 1000, 4000
 """Rows entered into the journal at once: few at first, for a quick start; more later, since that costs less a row."""
 
 Batches = Iterator[tuple[int, int]]
-"""For each batch that was entered: its rows, and how many of them had their outcome already."""
+"""For each batch that was entered: its rows, and how many of them had their outcome already; 0 if none have come."""
 
 
 class PlanReader(Protocol):
@@ -61,7 +61,7 @@ class Planner:
             for rows, finished in self._batches:
                 self.listed += rows
                 self.finished_before += finished
-                for reader in self._readers:
+                for reader in self._readers if rows else ():
                     reader.plan_grew()
                 if self._stop.draining.is_set():
                     break
@@ -103,32 +103,36 @@ class UrlRows(Generic[Task]):
         return [Entry(number, host_of(item.source), self._task_of(item)) for number, item in rows]
 
 
-def plan_sources(journal: Journal, rows: Iterator[Row], names: Namer, overwrite: OverwritePolicy) -> Batches:
-    """Enter the rows of sources. Where a source breaks off, those before are entered before that ends the run."""
+def plan_sources(journal: Journal, rows: Iterator[Row | None], names: Namer, overwrite: OverwritePolicy) -> Batches:
+    """Enter the rows of sources; None says that no other row has come yet, and those before need not wait for it.
+
+    Where a source breaks off, those before are entered before that ends the run.
+    """
     listed = 0
     size = _FIRST_BATCH_ROWS
-    problem: SourceError | None = None
-    while problem is None:
-        batch, problem = _next_rows(rows, size)
-        if batch:
-            finished = journal.plan_rows(batch, listed, names, overwrite=overwrite)
-            listed += len(batch)
-            size = min(2 * size, _MAX_BATCH_ROWS)
-            yield len(batch), finished
-        elif problem is None:
+    while True:
+        batch, end = _next_rows(rows, size)
+        finished = journal.plan_rows(batch, listed, names, overwrite=overwrite) if batch else 0
+        listed += len(batch)
+        size = min(2 * size, _MAX_BATCH_ROWS)
+        yield len(batch), finished
+        if isinstance(end, SourceError):
+            raise end
+        if end:
             return
-    raise problem
 
 
-def _next_rows(rows: Iterator[Row], size: int) -> tuple[list[Row], SourceError | None]:
-    """At most so many rows, and why there will be no more."""
+def _next_rows(rows: Iterator[Row | None], size: int) -> tuple[list[Row], SourceError | bool]:
+    """At most so many rows, fewer if no more have come; whether these are the last, or why there will be no more."""
     batch: list[Row] = []
     try:
         for row in islice(rows, size):
-            batch.append(row)  # noqa: PERF402 - those before a problem are kept
+            if row is None:
+                return batch, False
+            batch.append(row)
     except SourceError as problem:
         return batch, problem
-    return batch, None
+    return batch, len(batch) < size
 
 
 def plan_retry(journal: Journal, wanted: RetryFilter) -> Batches:

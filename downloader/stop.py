@@ -1,7 +1,37 @@
 """How a run is told to end: drain (finish the items in hand) or abort."""
 
+import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
+
+_NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that stop a run; Windows has no SIGHUP."""
+_HANG_UP = getattr(signal, "SIGHUP", None)
+
+
+def handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Call `handler` at every signal that stops a run; returns the handlers that were there before.
+
+    SIGHUP stays ignored where it was ignored: that is what `nohup` asks for.
+    """
+    before = {}
+    for number in _NUMBERS:
+        if number in {signal.SIGINT, signal.SIGTERM} or signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+def restore(handlers: dict[int, Any]) -> None:
+    """Put back the handlers that `handle` returned."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def exit_code(number: int) -> int:
+    """The exit code of a command that a signal has stopped: 130 after Ctrl-C, 143 after SIGTERM or SIGHUP."""
+    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
 class Stop:
@@ -19,10 +49,14 @@ class Stop:
         self.signal: int | None = None
         self._signals = 0
 
-    def signalled(self, signal: int) -> None:
-        """Note a signal: the first drains, the second aborts."""
-        self.signal = self.signal or signal
-        self._signals += 1
+    def signalled(self, number: int) -> None:
+        """Note a signal: the first drains, the second aborts, unless it is SIGHUP.
+
+        Of a terminal that is closed, shell and kernel both send one; so does systemd after its SIGTERM.
+        """
+        self.signal = self.signal or number
+        if self._signals == 0 or number != _HANG_UP:
+            self._signals += 1
 
     def poll(self) -> None:
         """Set the events that the signals received so far ask for."""

@@ -1,9 +1,9 @@
 """The threads of a run: started, watched and ended by the main thread; the first problem of any of them is kept."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 
+from downloader.clock import active_clock
 from downloader.errors import CannotGoOn, DownloaderError
 from downloader.stop import Stop
 
@@ -50,10 +50,11 @@ class Supervisor:
         draining_since_s: float | None = None
         while alive := [thread for thread in threads if thread.is_alive()]:
             alive[0].join(TICK_S)
+            active_clock.beat()
             self._stop.poll()
             if self._stop.draining.is_set() and draining_since_s is None:
-                draining_since_s = time.monotonic()
-            if draining_since_s is not None and time.monotonic() - draining_since_s > GRACE_S:
+                draining_since_s = active_clock()
+            if draining_since_s is not None and active_clock() - draining_since_s > GRACE_S:
                 self._stop.abort()
             if self._stop.aborted.is_set():
                 self._abort()

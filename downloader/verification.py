@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
+from downloader.cpus import usable_cpus
 from downloader.journal import Journal, Written, WrittenFile
 from downloader.model.states import TERMINAL
 from downloader.sinks.files import FilesSink
@@ -19,7 +20,7 @@ from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
 from downloader.workspace import STATE_FOLDER, Workspace, open_unused
 
-_THREADS = min(32, 4 * (os.cpu_count() or 1))
+_THREADS = min(32, 4 * usable_cpus())
 """Files read at the same time: hashing releases the interpreter's lock, and disks serve several requests at once."""
 _BATCH = 1000
 

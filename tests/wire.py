@@ -32,7 +32,8 @@ class Server:
         self.closed = threading.Semaphore(0)
         """Released for each connection that this side has closed."""
         self._talk = talk
-        self._listener = socket.create_server(address, reuse_port=False)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listener = socket.create_server(address, family=family, reuse_port=False)
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()

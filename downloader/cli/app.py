@@ -5,7 +5,8 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,6 +15,7 @@ import typer  # noqa: TID251 - its home
 from downloader import __version__
 from downloader.cli.options import Flags, with_options
 from downloader.cli.show import escaped
+from downloader.cli.streams import ReaderGone, StdoutFailed
 from downloader.config.settings import Mode
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, NotThereYet
 from downloader.model.failures import FailureKind, is_transient
@@ -262,20 +264,27 @@ def _execute(
     from downloader.cli.process import set_up  # noqa: PLC0415
     from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.report.budget import allows  # noqa: PLC0415
-    from downloader.stop import Stop  # noqa: PLC0415
+    from downloader.stop import Stop, exit_code  # noqa: PLC0415
 
     stop = Stop()
     set_up(stop, settings.run.log_level)
     summary = work(stop)
     shown = summary.to_json()
     if as_json:
-        typer.echo(json.dumps(shown))
+        _print_summary(shown, settings.output.output)
     if settings.run.progress not in {"none", "json"}:
         typer.echo(summary_text(settings.output.output, shown), err=True)
     if stop.signal is not None:
-        raise typer.Exit(128 + stop.signal)
+        raise typer.Exit(exit_code(stop.signal))
     good = allows(settings.run.allow_failures, summary.failed, summary.total) and not summary.gave_up
     raise typer.Exit(0 if good or failures_expected else 1)
+
+
+def _print_summary(shown: Mapping[str, object], output: str) -> None:
+    try:
+        typer.echo(json.dumps(shown))
+    except StdoutFailed as problem:
+        raise StdoutFailed(f"{problem}; the run is over, and `downloader status {output} --json` shows this") from None
 
 
 def main() -> None:
@@ -294,9 +303,8 @@ def execute(arguments: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our stdout is gone, as with `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except ReaderGone:
+        return ReaderGone.exit_code
     except Exception as problem:
         if os.environ.get("DOWNLOADER_DEBUG"):
             raise
@@ -312,8 +320,9 @@ def _say(text: str) -> None:
 
 def _leave(code: int) -> NoReturn:
     """Exit; without joining threads if one that was abandoned still waits for a server."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(ReaderGone, StdoutFailed):  # what counts was flushed before
+            stream.flush()
     gc.freeze()  # otherwise Python searches every object for reference cycles on its way out: 80 ms
     if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
         os._exit(code)

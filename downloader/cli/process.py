@@ -5,10 +5,9 @@ Only the command line calls this: `run` as a library leaves its host process as 
 
 import gc
 import logging
-import signal
 from types import FrameType
 
-from downloader.stop import DeferredSignals, Stop
+from downloader.stop import DeferredSignals, Stop, handle
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """Instead of Python's 700 to 2,000; at some 100 bytes each, 5 MB that may wait to be found."""
@@ -24,13 +23,12 @@ def set_up(stop: Stop, log_level: str) -> None:
 
 
 def _handle_signals(stop: Stop) -> None:
-    """Let SIGINT and SIGTERM drain the run, then abort it; those that came while the program was loading count."""
+    """Let the first signal drain the run and the second abort it; those that came while the program loaded count."""
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         stop.signalled(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before = signal.signal(number, on_signal)
+    for before in {*handle(on_signal).values()}:
         if isinstance(before, DeferredSignals):
             for early in before.numbers:
                 stop.signalled(early)

@@ -15,6 +15,8 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
         lines.append(
             f"          downloader status {_quoted(output)} --items --state failed   lists them with the reasons"
         )
+    if set_aside := summary.get("set_aside"):
+        lines.append(f"  set aside: {_counted({host['host']: host['items'] for host in set_aside[:5]})}")
     if summary["skips"]:
         lines.append(f"  skipped: {_counted(summary['skips'])}")
     if summary.get("unchanged"):
@@ -32,7 +34,7 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
     )
     lines += [f"  {stage}" for stage in _stages(summary)]
     if summary.get("rebuilds"):
-        lines.append(f"  transform processes were replaced after a crash {summary['rebuilds']} times")
+        lines.append(f"  transform processes were replaced {summary['rebuilds']} times: one had died or was stopped")
     if summary.get("pace"):
         lines.append(f"  downloads: {summary['pace']}")
     lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]

@@ -91,6 +91,11 @@ class DownloadOptions(Section):
     host_delay: Annotated[float, Bounds(at_least=0)] = option(
         0.0, "seconds between two requests to one host", metavar="S"
     )
+    host_failures: Annotated[int, Bounds(at_least=1, at_most=10_000)] | Literal["off"] = option(
+        16,
+        "attempts in a row that fail before the other items of a host are set aside for `retry`",
+        metavar="N|off",
+    )
     proxy: str | None = option(
         None, "proxy for all requests; none takes it from http_proxy, https_proxy, all_proxy, no_proxy", metavar="URL"
     )

@@ -1,12 +1,12 @@
 """The body of a response: reading it within limits, and writing it into a staged file."""
 
 import os
-import time
 from collections.abc import Iterator
 from sys import getsizeof
 from types import TracebackType
 from typing import Self
 
+from downloader.clock import active_clock
 from downloader.config.settings import DownloadOptions
 from downloader.config.values import show_size
 from downloader.download.rate import ByteRate, MinimumSpeed
@@ -54,14 +54,14 @@ class BodyReader:
 
     def raw(self, response: Response) -> Iterator[bytes]:
         """The body piece by piece, as received. Raises as `decoded` does."""
-        speed = MinimumSpeed(self._settings.min_speed, time.monotonic())
+        speed = MinimumSpeed(self._settings.min_speed, active_clock())
         for chunk in response.body:
             self._abort.check()
-            if speed.too_slow(len(chunk), time.monotonic()):
+            if speed.too_slow(len(chunk), active_clock()):
                 least = show_size(self._settings.min_speed)
                 raise FetchError(FailureKind.TOO_SLOW, f"slower than {least} a second; --min-speed allows less")
             if self._rate is not None:
-                delay_s = self._rate.delay_s(len(chunk), time.monotonic())
+                delay_s = self._rate.delay_s(len(chunk), active_clock())
                 self._abort.wait(delay_s)
                 speed.waited(delay_s)
             yield chunk

@@ -5,10 +5,12 @@ import time
 from dataclasses import dataclass, field, replace
 
 from downloader.download.segments import SegmentedTransfer
+from downloader.http.cookies import ChainCookies
 from downloader.http.headers import Checksum
 from downloader.http.request_context import MAX_SPANS
 from downloader.model.items import Item, Part
 from downloader.model.spans import Phase, Span
+from downloader.scheduling.interface import HostFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class FetchTask:
     """Monotonic; set with the first attempt."""
     chain: list[str] = field(default_factory=list)
     """The URLs requested in this attempt: the first one, and those it redirected to."""
+    set_cookies: ChainCookies = field(default_factory=ChainCookies)
+    """What the redirects of this attempt have set."""
     spans: list[Span] = field(default_factory=list)
     """The phases of all attempts; segments of a file share the list."""
     part: Part = field(default_factory=Part)
@@ -50,12 +54,24 @@ class FetchTask:
     """The server's name for the file: hostile text."""
     retry_after: RetryAfter | None = None
     """What the last response asked for."""
+    host_failure: HostFailure | None = None
+    """Why the last attempt failed, if that was for reasons of its host."""
 
     @property
     def urls(self) -> tuple[str, ...]:
         """Where its bytes are: the listed URL, then mirrors."""
         request = self.item.request
         return (self.item.source, *(request.mirrors if request else ()))
+
+    @property
+    def url(self) -> str:
+        """The URL that is requested now."""
+        return self.urls[self.source]
+
+    @property
+    def has_mirror(self) -> bool:
+        """Whether there is a URL that was not requested yet."""
+        return self.source + 1 < len(self.urls)
 
     @property
     def all_attempts(self) -> int:
@@ -74,11 +90,13 @@ class FetchTask:
 
     def begin_attempt(self) -> None:
         """Count an attempt."""
+        self.set_cookies = ChainCookies()
         self.attempts += 1
         self.attempts_without_progress += 1
         if self.transfer:
             self.transfer.count_attempt()
         self.retry_after = None
+        self.host_failure = None
 
     def record_body(self, start_s: float) -> None:
         """Record that a body was received from `start_s` (monotonic) until now."""

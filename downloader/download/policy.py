@@ -8,13 +8,15 @@ from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from downloader.model.failures import FailureKind, is_transient
-from downloader.model.urls import check_url, origin_of
+from downloader.model.urls import BadUrl, ascii_reference, origin_of, requestable
 
 _BASE_S = 0.5
 """First backoff ceiling; doubled each time (full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter")."""
 _CEILING_S = 30.0
 """Maximum backoff ceiling."""
 
+MAX_REQUESTS_OF_URL = 2
+"""Requests of one URL in a chain without cookies: some servers redirect to the same URL once, until they are ready."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses that redirect a GET (RFC 9110, 15.4)."""
 SLOW_DOWN = frozenset({413, 429, 503})
@@ -28,30 +30,48 @@ class Refusal:
     message: str
 
 
-def follow(chain: list[str], location: str | None, *, limit: int) -> str | Refusal:
-    """The URL a redirect leads to, or why it is refused.
+def follow(chain: list[str], location: str | None, *, limit: int, with_cookies: bool = False) -> str | Refusal:
+    """The URL a redirect leads to, as it is requested, or why it is refused.
 
-    `chain` holds the URLs requested so far, oldest first. Refused: more than `limit` redirects, a URL requested before,
-    another scheme, https to http (the content would be unprotected), no Location.
+    Refused: more than `limit` redirects, another scheme, https to http (the content would be unprotected), no Location,
+    and a circle: a URL is requested twice at most, unless the redirects set cookies, which may change the response.
+
+    Args:
+        chain: the URLs requested so far, oldest first.
+        location: of the response.
+        limit: redirects that are followed.
+        with_cookies: a redirect of the chain has set cookies.
     """
     current = chain[-1]
-    if not location:
-        return Refusal(message="redirected without saying where to")
     try:
-        target = urljoin(current, location)
-        fragment = urlsplit(current).fragment
-        if fragment and not urlsplit(target).fragment:
-            target = f"{target}#{fragment}"
-        check_url(target)
-    except ValueError as problem:  # BadUrl is one
+        target = _target(current, location or "")
+    except BadUrl as problem:
         return Refusal(message=f"redirected to something that cannot be fetched: {problem}")
-    if urlsplit(current).scheme.lower() == "https" and urlsplit(target).scheme.lower() == "http":
+    if target is None:
+        return Refusal(message="redirected without saying where to")
+    if urlsplit(current).scheme == "https" and urlsplit(target).scheme == "http":
         return Refusal(message="redirected from https to http, which is not followed")
-    if target in chain:
+    if chain.count(target) >= MAX_REQUESTS_OF_URL and not with_cookies:
         return Refusal(message="redirected in a circle")
     if len(chain) > limit:
-        return Refusal(message=f"redirected more than {limit} times; --max-redirects allows more")
+        hint = "; the redirects set cookies, and go on although these are sent back" if with_cookies else ""
+        return Refusal(message=f"redirected more than {limit} times; --max-redirects allows more{hint}")
     return target
+
+
+def _target(current: str, location: str) -> str | None:
+    """Where a redirect leads to, with the fragment of the current URL if it has none; None for an empty Location."""
+    reference = ascii_reference(location)
+    if not reference:
+        return None
+    try:
+        target = urljoin(current, reference)
+    except ValueError:
+        raise BadUrl("not a URL") from None
+    _, mark, fragment = current.partition("#")
+    if mark and "#" not in target:
+        target = f"{target}#{fragment}"
+    return requestable(target)
 
 
 def is_same_origin(first_url: str, url: str) -> bool:
@@ -79,6 +99,14 @@ def retry_delay_s(
         return None
     delay = max(jitter * min(_CEILING_S, _BASE_S * 2 ** (attempt - 1)), retry_after_s or 0.0)
     return delay if delay < remaining_s else None
+
+
+def is_of_host(kind: FailureKind, http_status: int | None, *, final: bool) -> bool:
+    """Whether a failure says something of the host rather than of the item, so that others of its items may fail alike.
+
+    Every transient one does. `final` is the answer that there is no such host, which costs nothing to ask again.
+    """
+    return is_transient(kind, http_status) and not final
 
 
 @dataclass(frozen=True, slots=True)

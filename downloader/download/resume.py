@@ -25,6 +25,7 @@ from downloader.model.items import Part, Segment, Validator
 MIN_SEGMENT_BYTES: Final = 4 * 1024**2
 """A shorter segment costs more in requests than it gains."""
 _CHECKPOINT_S: Final = 2.0
+_MULTIPART: Final = "multipart/byteranges"
 MIN_KEPT_BYTES: Final = 1024**2
 """A shorter part is fetched again, which takes a second on a line of 8 Mbit/s."""
 
@@ -107,6 +108,8 @@ def decide(part: Part, response: Response, *, checksum_known: bool = False, star
             return _whole(part, response, asked=asked)
         case 206 if asked:
             decision: Decision = fit(part.bytes, part.total, part.validator, response)
+        case 206 if (total := _all_of(response)) is not None:
+            return Restart(total=total)
         case 206:
             return Refuse(kind=FailureKind.PROTOCOL, message="the server sent a part of what was asked for as a whole")
         case 416 if asked:
@@ -125,7 +128,7 @@ def fit(start: int, total: int | None, known: Validator, response: Response) -> 
     recognised.
     """
     sent = response.content_range
-    if response.media_type == "multipart/byteranges":
+    if response.media_type == _MULTIPART:
         return StartOver(why="the server sent several parts for one range")
     if not isinstance(sent, ContentRange) or sent.total is None:
         return StartOver(why="the server does not say which part it sent")
@@ -213,6 +216,14 @@ def _whole(part: Part, response: Response, *, asked: bool) -> Restart:
     same = part.bytes > 0 and same_representation(part.validator, response.validator)
     total = part.total if response.content_length is None and same else response.content_length
     return Restart(total=total, range_ignored=same and asked)
+
+
+def _all_of(response: Response) -> int | None:
+    """The total of a 206 that has the whole representation, as some servers answer every request; else None."""
+    sent = response.content_range
+    if response.media_type == _MULTIPART or not isinstance(sent, ContentRange) or sent.start or sent.stop != sent.total:
+        return None
+    return sent.total if response.content_length in {None, sent.total} else None
 
 
 def _nothing_left(part: Part, response: Response) -> Complete | StartOver:

@@ -1,20 +1,21 @@
 """The download stage: N threads, each with its own fetcher, taking items and handing files on."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+from downloader.clock import active_clock
 from downloader.config.settings import Settings
-from downloader.download.fetch_task import FetchTask, Reschedule
+from downloader.download.fetch_task import FetchTask, Reschedule, RetryAfter
 from downloader.download.fetcher import AttemptResult, Fetcher
 from downloader.download.rate import ByteRate
-from downloader.errors import OutputError
+from downloader.errors import ConfigError, OutputError
 from downloader.http.errors import Interrupted
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Skipped
+from downloader.model.urls import host_of
 from downloader.model.write_errors import ends_run, write_problem
 from downloader.scheduling.interface import Block, Emit, Feed, HandOn, Lease
 from downloader.scheduling.limiter import MAX_LIMIT, ConcurrencyLimiter, Totals
@@ -63,7 +64,7 @@ class DownloadStage:
         limit_rate = settings.download.limit_rate
         self._rate = ByteRate(limit_rate) if limit_rate else None
         self._throughput = _Throughput()
-        self._limiter = ConcurrencyLimiter(time.monotonic()) if settings.concurrency.threads == "auto" else None
+        self._limiter = ConcurrencyLimiter(active_clock()) if settings.concurrency.threads == "auto" else None
 
     @property
     def threads(self) -> int:
@@ -99,7 +100,7 @@ class DownloadStage:
     def _adjust(self, limiter: ConcurrencyLimiter) -> None:
         before = limiter.limit
         totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self._feed.held_back)
-        if limiter.look(time.monotonic(), totals) != before:
+        if limiter.look(active_clock(), totals) != before:
             self._feed.limit(limiter.limit)
 
     def limit_rate(self, bytes_per_s: float) -> None:
@@ -113,7 +114,14 @@ class DownloadStage:
 
     def _loop(self) -> None:
         lease = self._feed.take()  # before making a fetcher, which some threads will not need
-        fetcher = Fetcher(self._settings.download, self._session, self._rate, self._staging, self._emit)
+        fetcher = Fetcher(
+            self._settings.download,
+            self._session,
+            self._rate,
+            self._staging,
+            self._emit,
+            keeps_archives=not self._settings.makes_images,
+        )
         try:
             while lease is not None:
                 self._process(fetcher, lease)
@@ -132,11 +140,17 @@ class DownloadStage:
             fetcher.close()
 
     def _process(self, fetcher: Fetcher, lease: Lease[FetchTask]) -> None:
+        task = lease.task
+        attempts = task.attempts
         result = self._fetch(fetcher, lease)
+        failure = task.host_failure if task.attempts > attempts else None
+        if task.attempts > attempts and failure is None:
+            self._feed.answered(lease.host)
         if isinstance(result, Reschedule):
-            self._feed.reschedule(lease, result.tasks, result.delay_s)
+            host = host_of(result.tasks[0].url)
+            self._feed.reschedule(lease, result.tasks, result.delay_s, host=host, failure=failure)
             return
-        self._feed.done(lease)
+        self._feed.done(lease, failure)
         if result is None:
             return
         self._emit(result)
@@ -147,7 +161,7 @@ class DownloadStage:
         """One attempt. A body that cannot be written, or a defect of this program, costs one item and is named."""
         try:
             return fetcher.attempt(task)
-        except Interrupted:
+        except (Interrupted, ConfigError):
             raise
         except OSError as problem:
             if ends_run(problem.errno, root_is_usable=Path(self._staging).is_dir()):
@@ -164,14 +178,14 @@ class DownloadStage:
             if isinstance(wanted, Skipped):
                 return wanted
             task.item = wanted
-        if block := self._feed.blocked(lease.host):
-            return _blocked(task, block) if task.claim_report() else None
+        if lease.block:
+            return fetcher.skip_host(task) if task.has_mirror else _set_aside(task, lease.block)
         result = self._attempt(fetcher, task)
         if self._limiter:
             self._throughput.count(result)
         if (pause := task.retry_after) is not None:
             if pause.blocked:
-                self._feed.block(lease.host, Block(pause.seconds, pause.http_status))
+                self._feed.block(lease.host, _block(lease.host, pause), pause.seconds)
             else:
                 self._feed.pause(lease.host, pause.seconds)
         return self._screening.after_fetch(result) if isinstance(result, Fetched) else result
@@ -218,13 +232,21 @@ def _failed(task: FetchTask, kind: FailureKind, message: str) -> Failed | None:
     )
 
 
-def _blocked(task: FetchTask, block: Block) -> Failed:
-    """An item whose host has asked, in answer to another item, to be left alone for longer than it would wait."""
+def _block(host: str, pause: RetryAfter) -> Block:
+    """A host wants no request for longer than any of its items would wait."""
+    reason = f"{host} wants no request for {pause.seconds:.0f} s (Retry-After)"
+    return Block(reason, FailureKind.HTTP_STATUS, pause.http_status)
+
+
+def _set_aside(task: FetchTask, block: Block) -> Failed | None:
+    """The failure of an item that is not tried, or not again, because of what its host did to others."""
+    if not task.claim_report():
+        return None
     return Failed(
         item=task.item,
         stage=Stage.DOWNLOAD,
-        kind=FailureKind.HTTP_STATUS,
-        message=f"not asked for: its host wants no request for {block.seconds:.0f} s (Retry-After); try then",
+        kind=block.kind,
+        message=f"not tried{' again' if task.all_attempts else ''}: {block.reason}; `retry` takes it",
         http_status=block.http_status,
         attempts=task.all_attempts,
         spans=tuple(task.spans),

@@ -5,9 +5,10 @@
     request_builder      URL, headers, credentials and cookies to a request
     transport            which package speaks HTTP: httptools_transport, httpcore_transport
     connection, stream   opening connections; one connection
+    lenient_heads        heads with odd lines, made regular for httpcore
     resolver, addresses, happy_eyeballs, tls, proxies, abort, request_context
-    response, headers, disposition, robots, coding
-                         what a response says; all but `coding` are pure
+    response, headers, disposition, robots, coding, cookies
+                         what a response says
 
 A URL and headers go in, a `Response` or a `FetchError` comes out. `download` decides on retries, ranges and digests.
 """

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import httpcore
 import httpx
 
+from downloader.http.cookies import ChainCookies
 from downloader.http.request_builder import Header, RequestBuilder
 from downloader.http.request_context import RequestContext
 from downloader.http.response import Response
@@ -40,7 +41,14 @@ class Client:
 
     @contextmanager
     def get(
-        self, url: str, headers: list[Header], *, use_netrc: bool, deadline_s: float, spans: list[Span]
+        self,
+        url: str,
+        headers: list[Header],
+        *,
+        use_netrc: bool,
+        set_cookies: ChainCookies,
+        deadline_s: float,
+        spans: list[Span],
     ) -> Iterator[Response]:
         """The response to a GET request, whose body is read within the block.
 
@@ -48,7 +56,8 @@ class Client:
             url: absolute.
             headers: in addition to the usual ones.
             use_netrc: log in with the password that ~/.netrc has for the host.
-            deadline_s: monotonic time by which the body must be complete.
+            set_cookies: what the redirects before this request have set.
+            deadline_s: when the body must be complete, by the active clock.
             spans: gets the phases of the request as they end.
 
         Raises:
@@ -57,7 +66,7 @@ class Client:
         """
         self._context.deadline_s, self._context.spans = deadline_s, spans
         with translated(self._deadline_s):
-            response = self._send(self._builder.build(url, headers, use_netrc=use_netrc))
+            response = self._send(self._builder.build(url, headers, use_netrc=use_netrc, set_cookies=set_cookies))
             try:
                 assert isinstance(response.stream, httpx.SyncByteStream)
                 yield Response(response.status_code, response.headers.raw, response.stream)

@@ -19,10 +19,43 @@ MAX_LAYERS: Final = 5
 BOMB_RATIO: Final = 1000
 """Maximum of decoded bytes for each coded byte, beyond `BOMB_FROM_BYTES`. No photo comes near; deflate reaches 1032."""
 BOMB_FROM_BYTES: Final = 1024**2
+MAX_TAIL_BYTES: Final = 64 * 1024
+"""Maximum of what may follow complete streams of gzip, and is left out."""
 _SLICE_BYTES = 16 * 1024
 """Input given to a decoder at a time: zlib copies what it has not consumed, at every step."""
 _ZSTD_WINDOW_LOG = 23
 """A window of 8 MiB, the largest allowed for a content coding (RFC 9659)."""
+
+
+_UNDECODABLE: Final = frozenset(
+    [
+        "aes128gcm",
+        "br",
+        "bzip2",
+        "compress",
+        "dcb",
+        "dcz",
+        "exi",
+        "lz4",
+        "lzma",
+        "pack200-gzip",
+        "sdch",
+        "snappy",
+        "x-bzip",
+        "x-bzip2",
+        "x-compress",
+        "x-lzma",
+        "x-snappy-framed",
+        "x-xz",
+        "x-zstd",
+        "xpress",
+        "xz",
+        "zlib",
+        "zstd",
+    ]
+)
+"""Codings that are not decoded, or not without a library: the registry of IANA, and others that have been in use."""
+_DECODABLE: Final = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class CodingError(Exception):
@@ -46,7 +79,10 @@ class TruncatedStream(CodingError):
 
 
 class CorruptStream(CodingError):
-    """The coded data is invalid, or followed by other data."""
+    """The coded data is invalid, or followed by other data where that is not tolerated."""
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _Engine(Protocol):
@@ -83,7 +119,7 @@ class _Zlib:
 
 
 class _Deflate:
-    """`deflate` is the zlib format (RFC 9110, 8.4.1.2), but some servers send it raw: the first two bytes tell."""
+    """`deflate` is the zlib format (RFC 9110, 8.4.1.2), but some send it raw, or gzip: the first two bytes tell."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -106,10 +142,17 @@ class _Deflate:
             self._head += data
             if len(self._head) < 2:  # noqa: PLR2004 - the header of zlib, RFC 1950, 2.2
                 return b""
-            is_zlib = self._head[0] & 0x8F == 0x08 and int.from_bytes(self._head[:2], "big") % 31 == 0  # noqa: PLR2004
-            self._zlib = _Zlib(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+            self._zlib = _Zlib(_deflate_wbits(self._head))
             data = self._head
         return self._zlib.decompress(data, max_length)
+
+
+def _deflate_wbits(head: bytes) -> int:
+    """The format of a body called `deflate`, by its beginning, as zlib counts it."""
+    if head.startswith(_GZIP_MAGIC):  # begins neither of the others
+        return 16 + zlib.MAX_WBITS
+    is_zlib = head[0] & 0x8F == 0x08 and int.from_bytes(head[:2], "big") % 31 == 0  # noqa: PLR2004 - RFC 1950, 2.2
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
 
 
 class _Brotli:
@@ -133,28 +176,42 @@ class _Brotli:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Coding:
-    """How a coding is decoded: `start` a stream; `error` for bad data; `joined` if one stream may follow another.
+    """How a coding is decoded.
 
-    Streams of gzip (RFC 1952, 2.2) and zstd (RFC 8878, 3) may follow each other.
+    `start` begins a stream, and `error` is raised for bad data. `magic` is how another stream begins that may follow:
+    those of gzip (RFC 1952, 2.2) and zstd (RFC 8878, 3) are joined. With `has_tail` anything else that follows a
+    complete stream, whose checksum was right, is left out, as by browsers and gzip(1). Raw deflate has no checksum, so
+    what follows may mean that it was none.
     """
 
     start: Callable[[], _Engine]
     error: type[Exception]
-    joined: bool = False
+    magic: bytes | None = None
+    has_tail: bool = False
+
+
+def codings(content_encoding: str) -> list[str]:
+    """The codings that Content-Encoding names, in lower case, in the order they were applied.
+
+    Other words (`utf-8`, `none`, `binary`, `aws-chunked`, a media type) change no bytes and do not count, as in
+    browsers. Parameters are dropped, since no coding has any.
+    """
+    names = (part.partition(";")[0].strip(" \t\"'").lower() for part in content_encoding.split(","))
+    return [name for name in names if name in _DECODABLE or name in _UNDECODABLE]
 
 
 def _coding(name: str) -> _Coding:
     """The coding of a name in lower case (RFC 9110, 8.4.1)."""
     match name:
         case "gzip" | "x-gzip":
-            return _Coding(start=lambda: _Zlib(16 + zlib.MAX_WBITS), error=zlib.error, joined=True)
+            return _Coding(start=lambda: _Zlib(16 + zlib.MAX_WBITS), error=zlib.error, magic=_GZIP_MAGIC, has_tail=True)
         case "deflate":
             return _Coding(start=_Deflate, error=zlib.error)
         case "br" if brotli := _library("brotli", "brotlicffi", needs="can_accept_more_data"):
             return _Coding(start=lambda: _Brotli(brotli.Decompressor()), error=brotli.error)
         case "zstd" if zstd := _library("compression.zstd", "backports.zstd"):
             window = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-            return _Coding(start=lambda: zstd.ZstdDecompressor(options=window), error=zstd.ZstdError, joined=True)
+            return _Coding(start=lambda: zstd.ZstdDecompressor(options=window), error=zstd.ZstdError, magic=b"")
     raise UnknownCoding(f"content coding {name[:50]!r}")
 
 
@@ -176,26 +233,41 @@ class _Layer:
     def __init__(self, coding: _Coding) -> None:
         self._coding = coding
         self._engine = coding.start()
+        self._rest = b""
+        """What has followed a complete stream so far, as long as it may be the beginning of another."""
+        self._tail_bytes = 0
+        """What followed and is left out."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """The decoded data, in non-empty pieces."""
         try:
             while data:
-                if self._engine.eof:
-                    self._next_stream()
+                if self._engine.eof and not (data := self._next_stream(data)):
+                    return
                 yield from _steps(self._engine, data)
                 data = self._engine.unused_data if self._engine.eof else b""
         except self._coding.error as error:
             raise CorruptStream("invalid coded data") from error
 
     def finish(self) -> None:
-        if not self._engine.eof:
+        if not self._engine.eof or self._rest:
             raise TruncatedStream("the coded data ends early")
 
-    def _next_stream(self) -> None:
-        if not self._coding.joined:
+    def _next_stream(self, data: bytes) -> bytes:
+        """What of the data belongs to another stream, which is begun; empty if it is a tail, or too short to tell."""
+        self._rest, data = b"", self._rest + data
+        magic = self._coding.magic
+        if magic is not None and not self._tail_bytes:
+            if data.startswith(magic):
+                self._engine = self._coding.start()
+                return data
+            if magic.startswith(data):
+                self._rest = data
+                return b""
+        self._tail_bytes += len(data)
+        if not self._coding.has_tail or self._tail_bytes > MAX_TAIL_BYTES:
             raise CorruptStream("something follows the coded data")
-        self._engine = self._coding.start()
+        return b""
 
 
 def _steps(engine: _Engine, data: bytes) -> Iterator[bytes]:
@@ -258,14 +330,14 @@ class Decoder:
 
 
 def decoder(content_encoding: str, limit_bytes: int | None = None) -> Decoder:
-    """A decoder for the value of Content-Encoding, where codings stand in the order they were applied.
+    """A decoder for the value of Content-Encoding, read by `codings`.
 
-    No coding, or `identity`, passes bytes on as they are, counted against the limit like any others.
+    No coding passes bytes on as they are, counted against the limit like any others.
 
     Raises:
         UnknownCoding: one of the codings is unknown, or there are more than `MAX_LAYERS`.
     """
-    names = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in {"", "identity"}]
+    names = codings(content_encoding)
     if len(names) > MAX_LAYERS:
         raise UnknownCoding(f"{len(names)} content codings one upon the other")
     return Decoder([_Layer(_coding(name)) for name in reversed(names)], limit_bytes)

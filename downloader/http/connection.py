@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import httpcore
 
+from downloader.clock import active_clock
 from downloader.http.addresses import is_private
 from downloader.http.errors import AddressBlocked, ResolveError
 from downloader.http.happy_eyeballs import connect_first
@@ -61,7 +62,8 @@ class Connector(httpcore.NetworkBackend):
             DeadlineExceeded: none answered before the deadline.
             Interrupted: the run is being aborted.
         """
-        end_s = time.monotonic() + self._context.time_left_s(timeout)
+        end_s = active_clock() + self._context.time_left_s(timeout)
+        host = host.replace("%25", "%", 1)  # before the zone of an IPv6 address, as RFC 6874 writes it
         addresses = self._resolve(host, port, end_s)
         if self._deny_private:
             _check_public(host, addresses)
@@ -87,7 +89,9 @@ class Connector(httpcore.NetworkBackend):
             return cached
         start_s = time.monotonic()
         try:
-            return self._resolver.resolve(host, port, end_s - start_s, aborted=lambda: self._context.abort.is_set)
+            return self._resolver.resolve(
+                host, port, end_s - active_clock(), aborted=lambda: self._context.abort.is_set
+            )
         except ResolveError:
             self._context.time_left_s(None)  # the deadline or the end of the run goes first
             raise

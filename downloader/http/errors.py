@@ -1,5 +1,7 @@
 """Exceptions of the network code, and `FetchError`, into which `translation` turns them."""
 
+from collections.abc import Iterator
+
 from downloader.model.failures import FailureKind
 
 
@@ -40,7 +42,7 @@ class DeadlineExceeded(Exception):
 
 
 class HeaderFlood(Exception):
-    """More header bytes than `HEADER_LIMIT_BYTES`."""
+    """More header bytes, or fields, than are read; the message says what the server does."""
 
 
 class AddressBlocked(Exception):
@@ -54,3 +56,11 @@ class ResolveError(Exception):
         super().__init__(transient, message)
         self.transient = transient
         self.message = message
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and what led to it; httpcore hides causes from tracebacks, but keeps them as contexts."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

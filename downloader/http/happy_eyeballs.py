@@ -4,10 +4,10 @@ import math
 import os
 import selectors
 import socket
-import time
 from collections import deque
 from contextlib import suppress
 
+from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.resolver import Address
 
@@ -24,7 +24,7 @@ def connect_first(addresses: list[Address], end_s: float, abort: AbortSignal) ->
 
     Args:
         addresses: in the order in which to try them.
-        end_s: monotonic time at which to give up.
+        end_s: when to give up, by the active clock.
         abort: of the run.
 
     Raises:
@@ -62,7 +62,7 @@ class _Race:
 
     def step(self, end_s: float) -> socket.socket | None:
         """Start an attempt, or wait for one; a connected socket if there is one."""
-        now_s = time.monotonic()
+        now_s = active_clock()
         if now_s >= end_s:
             raise TimeoutError
         if self._waiting and (now_s >= self._next_s or not self._under_way):

@@ -47,6 +47,7 @@ def field_elements(value: RawField | None) -> list[str]:
 
 _FIXDATE_LENGTH = len("Sun, 06 Nov 1994 08:49:37 GMT")
 
+_MAX_DATE_CHARS = 100
 MAX_WAIT_S: Final = 1e9
 """Longer waits count as this one: some 30 years."""
 
@@ -70,6 +71,11 @@ def _date(text: str) -> datetime | None:
         return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):  # all of them occur
         return None
+
+
+def cookie_date(text: str | None) -> datetime | None:
+    """The date in the attribute Expires of a cookie (RFC 6265, 5.1.1); None if it is none."""
+    return _date(text) if text and len(text) <= _MAX_DATE_CHARS else None
 
 
 @lru_cache(256)  # all responses of a second have one Date
@@ -103,13 +109,16 @@ class UnsatisfiedRange:
 
 
 _CONTENT_RANGE = re.compile(
-    rf"bytes (?:(?P<start>{_NUMBER})-(?P<end>{_NUMBER})/(?P<total>\*|{_NUMBER})|\*/(?P<none_of>{_NUMBER}))",
+    rf"bytes[ :=][ \t]*(?:(?P<start>{_NUMBER})-(?P<end>{_NUMBER})/(?P<total>\*|{_NUMBER})|\*/(?P<none_of>{_NUMBER}))",
     re.IGNORECASE,
 )
 
 
 def content_range(value: RawField | None) -> ContentRange | UnsatisfiedRange | None:
-    """Content-Range in bytes (14.4); None as well if its numbers contradict each other."""
+    """Content-Range in bytes (14.4); None as well if its numbers contradict each other.
+
+    Some servers put another character after the unit (`bytes=0-1/2`, `bytes: 0-1/2`), as curl knows.
+    """
     match = _CONTENT_RANGE.fullmatch(field_text(value))
     if not match:
         return None

@@ -1,5 +1,6 @@
 """HTTP/1.1 by httpcore."""
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ssl import SSLContext
@@ -8,9 +9,13 @@ from typing import Any
 import httpcore
 import httpx
 
+from downloader.errors import ConfigError
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
+from downloader.http.errors import FetchError, ResolveError, causes
+from downloader.http.lenient_heads import LenientBackend
 from downloader.http.proxies import Proxies, Proxy
 from downloader.http.request_context import RequestContext
+from downloader.model.failures import FailureKind
 
 _MAX_HOSTS = 4096
 """Hosts for which the choice of a proxy is remembered."""
@@ -44,14 +49,21 @@ class HttpcoreTransport(httpx.BaseTransport):
         self._proxy_for = lru_cache(_MAX_HOSTS)(proxies.proxy_for) if proxies else None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and receive the head of its response; the body is read from the response's stream."""
-        pool = self._pool_for(request.url)
+        """Send a request and receive the head of its response; the body is read from the response's stream.
+
+        Raises:
+            ConfigError: the proxy's host does not exist.
+        """
+        proxy = self.proxy_for(request.url)
+        pool = self._pool_for(proxy)
         self._context.begin()
         self._connector.opened.clear()
         try:
-            response = pool.handle_request(_to_httpcore(request))
-        except BaseException:
+            response = pool.handle_request(_to_httpcore(request, proxy))
+        except BaseException as error:
             self._clean_up(pool)
+            if proxy is not None and not self._context.has_connected:
+                raise _proxy_error(proxy, error) from error
             raise
         self._context.headers_done = True
         return httpx.Response(
@@ -69,8 +81,7 @@ class HttpcoreTransport(httpx.BaseTransport):
             return None
         return self._proxy_for(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
 
-    def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        proxy = self.proxy_for(url)
+    def _pool_for(self, proxy: Proxy | None) -> httpcore.ConnectionPool:
         if proxy not in self._pools:
             self._pools[proxy] = self._new_pool(proxy)
         return self._pools[proxy]
@@ -81,7 +92,7 @@ class HttpcoreTransport(httpx.BaseTransport):
             "max_connections": None,
             "max_keepalive_connections": MAX_IDLE_CONNECTIONS,
             "keepalive_expiry": self._idle_ttl_s,
-            "network_backend": self._connector,
+            "network_backend": LenientBackend(self._connector),
         }
         if proxy is None:
             return httpcore.ConnectionPool(**options)
@@ -109,6 +120,8 @@ class _ResponseStream(httpx.SyncByteStream):
         try:
             yield from self._response.stream
         except httpcore.RemoteProtocolError as error:
+            if "illegal header line" in str(error):
+                return  # of a trailer: the head has been read, and the body is complete
             if "unexpectedly closed" in str(error):  # h11's words for an end within the size of a chunk
                 raise httpcore.RemoteProtocolError(
                     "peer closed connection without sending complete message body"
@@ -119,13 +132,33 @@ class _ResponseStream(httpx.SyncByteStream):
         self._response.close()
 
 
-def _to_httpcore(request: httpx.Request) -> httpcore.Request:
-    """The request as httpcore takes it."""
+def _proxy_error(proxy: Proxy, error: BaseException) -> BaseException:
+    """What an error before there was a connection to the proxy means.
+
+    A proxy whose name does not exist fails every item, so it ends the run.
+    """
+    match error:
+        case ResolveError(transient=True):
+            return ResolveError(error.transient, f"the proxy {proxy.host}: {error.message}")
+        case ResolveError():
+            return ConfigError(f"{proxy.origin}: {proxy.host}: {error.message}")
+        case httpcore.ConnectError():
+            number = next((cause.errno for cause in causes(error) if isinstance(cause, OSError)), None)
+            why = f": {os.strerror(number)}" if number else ""
+            return FetchError(FailureKind.CONNECT, f"cannot connect to the proxy {proxy.host}:{proxy.port}{why}")
+    return error
+
+
+def _to_httpcore(request: httpx.Request, proxy: Proxy | None) -> httpcore.Request:
+    """The request as httpcore takes it, which writes a host for a proxy as it is given, without brackets."""
+    host = request.url.raw_host
+    if proxy is not None and proxy.scheme == "http" and b":" in host:
+        host = b"[%b]" % host
     return httpcore.Request(
         method=request.method,
         url=httpcore.URL(
             scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
+            host=host,
             port=request.url.port,
             target=request.url.raw_path,
         ),

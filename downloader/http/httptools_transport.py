@@ -17,12 +17,12 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector, OriginKey
 from downloader.http.httpcore_transport import HttpcoreTransport
-from downloader.http.request_context import RequestContext
+from downloader.http.request_context import MAX_FIELDS, MAX_LINE_BYTES, RequestContext, check_head
 from downloader.http.stream import Stream
 
 _READ_BYTES = 64 * 1024
 _MAX_UNPARSED_BYTES = 100 * 1024
-"""Maximum of bytes without a complete head or a piece of a body, the same as in h11: a limit for endless headers."""
+"""Maximum of bytes after the head without a piece of the body, the same as in h11: a limit for endless trailers."""
 _START = b"HTTP/1."
 _NOT_IN_REASON = frozenset(b"\0\v\f")
 """Characters that llhttp accepts in the reason phrase, and httpcore does not."""
@@ -208,6 +208,8 @@ class _Connection:
         self._keeps = False
         self._has_surplus = False
         self._unparsed_bytes = 0
+        self._head_bytes = 0
+        self._is_after_chunk_header = False
 
     # -- called by llhttp -------------------------------------------------------------------------------------------
 
@@ -225,8 +227,12 @@ class _Connection:
         self._unparsed_bytes = 0
         self.status = self.status or self._parser.get_status_code()
 
+    def on_chunk_header(self) -> None:
+        self._is_after_chunk_header = True
+
     def on_body(self, data: bytes) -> None:
         self._unparsed_bytes = 0
+        self._is_after_chunk_header = False
         if not self._is_complete:
             self._pieces.append(data)
 
@@ -264,6 +270,8 @@ class _Connection:
             self._stream.write(request, timeouts.get("write"))
         while not self.status:
             self._receive()
+        if self._head_bytes > MAX_LINE_BYTES or len(self._fields) > MAX_FIELDS:
+            check_head([b"%s: %s" % field for field in self._fields])
         codings = [value.lower() for name, value in self._fields if name.lower() == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or self._parser.get_http_version() != "1.1"):
             raise ResponseRefused("an unusual transfer coding")
@@ -295,15 +303,19 @@ class _Connection:
             if not _START.startswith(self._start):  # llhttp accepts blank lines, and related protocols
                 raise ResponseRefused("no HTTP/1 response")
         self._unparsed_bytes += len(data)  # reset by the callbacks
+        if not self.status:
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserCallbackError:
             raise  # a defect in this module
         except (HttpParserError, HttpParserUpgrade) as error:
+            # A chunk without data is the last one: what follows is a trailer, and the body is complete.
+            self._is_complete = self._is_complete or self._is_after_chunk_header
             if not self._is_complete:
                 raise ResponseRefused(str(error)) from error
             self._has_surplus = True
-        if self._unparsed_bytes > _MAX_UNPARSED_BYTES:
+        if self.status and self._unparsed_bytes > _MAX_UNPARSED_BYTES:
             raise httpcore.RemoteProtocolError("Receive buffer too long")
 
     def _end(self) -> None:

@@ -8,20 +8,23 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from downloader.config.settings import DownloadOptions
-from downloader.model.urls import masked
+from downloader.model.urls import BadUrl, masked, requestable
 
 _PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080}
 """Schemes of proxies that can be used, and their default ports (RFC 9110, 4.2.1; RFC 1928, 3)."""
 
+_MAX_SCHEME_CHARS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy is, and how to log in."""
+    """Where a proxy is, and how to log in. `origin` is the option or variable that names it, for messages."""
 
     scheme: str
     host: str
     port: int
     auth: tuple[bytes, bytes] | None
+    origin: str = "--proxy"
 
 
 class Proxies:
@@ -64,31 +67,34 @@ class Proxies:
 
 def _parse(url: str, origin: str) -> Proxy:
     """A proxy's URL; one without a scheme is http, as with curl."""
-    url = url if "://" in url else f"http://{url}"
+    scheme, _, rest = (url if "://" in url else f"http://{url}").strip().partition("://")
+    scheme = scheme.lower()
+    if scheme not in _PORTS:
+        raise ValueError(f"{origin}: only http:// and socks5:// proxies can be used, not {_shown(scheme)}://")
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or not host.isascii():
-        raise ValueError(f"{origin}: not the URL of a proxy")  # not shown: which part is the password is unclear
-    if parts.scheme not in _PORTS:
-        raise ValueError(f"{origin}: {masked(url)}: only http:// and socks5:// proxies can be used")
-    if parts.scheme != "http" and importlib.util.find_spec("socksio") is None:
+        parts = urlsplit(requestable(f"http://{rest}"))  # any scheme has the same form
+    except BadUrl as problem:  # the URL is not shown: which part is the password is unclear
+        raise ValueError(f"{origin}: not the URL of a proxy, as http://HOST:PORT: {problem}") from None
+    if scheme != "http" and importlib.util.find_spec("socksio") is None:
         raise ValueError(f"{origin}: {masked(url)}: SOCKS needs the package socksio (pip install socksio)")
     auth = (unquote(parts.username).encode(), unquote(parts.password or "").encode()) if parts.username else None
-    return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], auth)
+    assert parts.hostname is not None
+    return Proxy(scheme, parts.hostname, parts.port or _PORTS[scheme], auth, origin)
+
+
+def _shown(scheme: str) -> str:
+    return scheme if scheme.isascii() and scheme.isprintable() and len(scheme) <= _MAX_SCHEME_CHARS else "others"
 
 
 def _is_in_blocks(host: str, blocks: Iterable[str]) -> bool:
-    """Whether a host, given as an address, is in one of the blocks; the other entries are left to `proxy_bypass`."""
+    """Whether a host is an address in one of the blocks, or one of them; names are left to `proxy_bypass`."""
     try:
         address = ip_address(host)
     except ValueError:
         return False
     for block in blocks:
         try:
-            if "/" in block and address in ip_network(block.strip(), strict=False):
+            if address in ip_network(block.strip().strip("[]"), strict=False):
                 return True
         except ValueError:
             continue

@@ -1,14 +1,15 @@
 """Requests from URLs: headers, credentials and cookies."""
 
 import importlib.metadata
+import time
 from contextlib import suppress
-from http.cookiejar import CookieJar
 from netrc import netrc
 
 import httpx
 
 from downloader import __version__
 from downloader.config.settings import DownloadOptions
+from downloader.http.cookies import ChainCookies, CookieStore, cookie_field
 from downloader.http.credentials import basic_auth
 
 ROBOT_NAME = "downloader"
@@ -22,17 +23,17 @@ class RequestBuilder:
 
     Args:
         settings: of the run.
-        cookies: the user's; the jar is not shared.
+        cookies: the user's.
         passwords: from ~/.netrc, or None.
     """
 
-    def __init__(self, settings: DownloadOptions, cookies: CookieJar, passwords: netrc | None) -> None:
+    def __init__(self, settings: DownloadOptions, cookies: CookieStore, passwords: netrc | None) -> None:
         self._usual: list[Header] = [
             ("User-Agent", settings.user_agent or _user_agent()),
             ("Accept", "image/*, */*;q=0.5"),
             ("Accept-Encoding", "identity"),
         ]
-        self._cookies = httpx.Cookies(cookies)
+        self._cookies = cookies
         self._passwords = passwords
         self._extensions = {
             "timeout": {
@@ -43,13 +44,16 @@ class RequestBuilder:
             }
         }
 
-    def build(self, url: str, headers: list[Header], *, use_netrc: bool) -> httpx.Request:
+    def build(
+        self, url: str, headers: list[Header], *, use_netrc: bool, set_cookies: ChainCookies | None = None
+    ) -> httpx.Request:
         """A GET request.
 
         Args:
             url: absolute; its user name and password are sent as Basic authentication.
             headers: replace the usual ones of the same name.
             use_netrc: log in with the password that ~/.netrc has for the host.
+            set_cookies: what the redirects before this request have set.
         """
         target = httpx.URL(url)
         usual = self._usual
@@ -60,11 +64,27 @@ class RequestBuilder:
             login = self._passwords.authenticators(target.host)
             usual = [*usual, basic_auth(login[0], login[2])] if login and login[2] else usual
         names = {name.lower() for name, _ in headers}
-        usual = [header for header in usual if header[0].lower() not in names]
-        request = httpx.Request("GET", target, headers=[*usual, *headers], extensions=self._extensions)
-        if self._cookies.jar:
-            self._cookies.set_cookie_header(request)
-        return request
+        sent: list[tuple[str, str | bytes]] = [
+            *(header for header in usual if header[0].lower() not in names),
+            *(header for header in headers if header[0].lower() != "cookie"),
+        ]
+        if "%" in target.host:  # the zone of an IPv6 address is nothing to the server (RFC 6874, 4)
+            sent.append(("Host", _host_without_zone(target)))
+        if (self._cookies or set_cookies or "cookie" in names) and (
+            cookie := self._cookie_field(url, headers, set_cookies)
+        ):
+            sent.append(("Cookie", cookie))
+        return httpx.Request("GET", target, headers=sent, extensions=self._extensions)  # type: ignore[arg-type]
+
+    def _cookie_field(self, url: str, headers: list[Header], set_cookies: ChainCookies | None) -> bytes | None:
+        given = [value for name, value in headers if name.lower() == "cookie"]
+        return cookie_field(url, time.time(), listed=self._cookies, given=given, set_by_chain=set_cookies)
+
+
+def _host_without_zone(url: httpx.URL) -> str:
+    """The value of the Host field."""
+    host = f"[{url.host.partition('%')[0]}]"
+    return host if url.port is None else f"{host}:{url.port}"
 
 
 def _user_agent() -> str:

@@ -2,15 +2,21 @@
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.errors import DeadlineExceeded, HeaderFlood
 from downloader.model.spans import Phase, Span
 
 HEADER_LIMIT_BYTES = 256 * 1024
 """Maximum size of all response headers of a request, interim responses and the proxy's response included: about curl's
-limit of 300 KiB (lib/http.h, MAX_HTTP_RESP_HEADER_SIZE). h11 limits a single header block only."""
+limit of 300 KiB (lib/http.h, MAX_HTTP_RESP_HEADER_SIZE)."""
+MAX_LINE_BYTES = 96 * 1024
+"""Of a single header field; curl allows 100 KiB (lib/http.h, CURL_MAX_HTTP_HEADER), h11 as much for all together."""
+MAX_FIELDS = 4999
+"""Header fields of a response; curl refuses the 5,000th (lib/http.h, MAX_HTTP_RESP_HEADER_COUNT)."""
 MAX_SPANS = 1000
 """Spans recorded for an item. An ordinary one has five; one that a server sends byte by byte could have any number."""
 
@@ -27,7 +33,7 @@ class RequestContext:
     lane: str = ""
     """The thread's name, for spans."""
     deadline_s: float = math.inf
-    """Monotonic."""
+    """By the active clock."""
     spans: list[Span] = field(default_factory=list)
     """Gets the phases as they end."""
     headers_done: bool = True
@@ -54,7 +60,7 @@ class RequestContext:
             DeadlineExceeded: no time is left.
         """
         self.abort.check()
-        left_s = self.deadline_s - time.monotonic()
+        left_s = self.deadline_s - active_clock()
         if left_s <= 0:
             raise DeadlineExceeded
         return left_s if timeout_s is None else min(timeout_s, left_s)
@@ -63,9 +69,17 @@ class RequestContext:
         """Count bytes that were read; raises HeaderFlood."""
         self.bytes_read += size_bytes
         if not self.headers_done and self.bytes_read > HEADER_LIMIT_BYTES:
-            raise HeaderFlood
+            raise HeaderFlood(f"sends headers of more than {HEADER_LIMIT_BYTES // 1024} KiB")
 
     def record(self, phase: Phase, start_s: float) -> None:
         """Record a phase that began at `start_s` (monotonic) and ends now."""
         if len(self.spans) < MAX_SPANS:
             self.spans.append(Span(phase, start_s, time.monotonic(), self.lane))
+
+
+def check_head(lines: Collection[bytes]) -> None:
+    """Raise HeaderFlood if a head has too many lines, or one that is too long."""
+    if len(lines) > MAX_FIELDS:
+        raise HeaderFlood(f"sends more than {MAX_FIELDS:,} header fields")
+    if max(map(len, lines), default=0) > MAX_LINE_BYTES:
+        raise HeaderFlood(f"sends a header line of more than {MAX_LINE_BYTES // 1024} KiB")

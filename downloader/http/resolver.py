@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Any
 
+from downloader.clock import active_clock
 from downloader.http.errors import ResolveError
 
 Lookup = Callable[..., Sequence[tuple[Any, ...]]]
@@ -175,9 +176,9 @@ def _wait(
     future: Future[list[_Found] | ResolveError], timeout_s: float, aborted: Callable[[], bool]
 ) -> list[_Found] | ResolveError:
     """The result of a lookup, if it comes in time."""
-    end_s = time.monotonic() + timeout_s
+    end_s = active_clock() + timeout_s
     while not aborted():
-        left_s = end_s - time.monotonic()
+        left_s = end_s - active_clock()
         if left_s <= 0 and not future.done():
             return ResolveError(True, f"the name server did not answer within {timeout_s:.3g} s")
         try:

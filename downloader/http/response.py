@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Literal
 
 from downloader.http import headers
-from downloader.http.disposition import decoded_field, disposition_name
+from downloader.http.coding import codings
+from downloader.http.disposition import disposition_name
 from downloader.http.robots import opt_out
 from downloader.model.items import Validator
 
@@ -28,35 +29,54 @@ class Response:
         self._fields: dict[bytes, list[bytes]] = {}
         for name, value in raw_headers:
             self._fields.setdefault(name.lower(), []).append(value)
-        coding = (self.field(b"content-encoding") or b"").strip().lower().decode("latin-1")
-        self.coding = "" if coding == "identity" else coding
-        """The content coding; empty for none."""
+        coding = self.field(b"content-encoding")
+        self.coding = ", ".join(codings(coding.decode("latin-1"))) if coding else ""
+        """The content codings; empty for none. Emptied by `keep_coding`."""
 
     def field(self, name: bytes) -> bytes | None:
         """The value of a field (name in lower case), several values as one list (RFC 9110, 5.3); None if not sent."""
         values = self._fields.get(name)
         return b", ".join(values) if values else None
 
+    def agreed(self, name: bytes) -> bytes | None:
+        """The value of a field that has one value (name in lower case); None as well if it has several."""
+        values = self._fields.get(name)
+        return values[0] if values and values.count(values[0]) == len(values) else None
+
+    def keep_coding(self) -> None:
+        """The body counts as not coded: its content coding is the compression of the file."""
+        self.coding = ""
+
     @property
     def location(self) -> str | None:
-        """The target of a redirect, in UTF-8 as all browsers read it, else ISO-8859-1."""
-        raw = self.field(b"location")
-        return None if raw is None else decoded_field(raw)
+        """The target of a redirect; bytes that are not UTF-8 are kept as surrogate escapes."""
+        raw = self.agreed(b"location")
+        return None if raw is None else raw.decode(errors="surrogateescape")
+
+    @property
+    def has_several_locations(self) -> bool:
+        """Whether the server gave different targets of a redirect."""
+        return b"location" in self._fields and self.agreed(b"location") is None
+
+    @property
+    def set_cookies(self) -> list[bytes]:
+        """The values of Set-Cookie, which is no list (RFC 6265, 3)."""
+        return self._fields.get(b"set-cookie", [])
 
     @cached_property
     def validator(self) -> Validator:
         """The version of the resource that the response is about."""
-        return headers.validator(self.field(b"etag"), self.field(b"last-modified"), self.field(b"date"))
+        return headers.validator(self.agreed(b"etag"), self.agreed(b"last-modified"), self.agreed(b"date"))
 
     @property
     def media_type(self) -> str | None:
         """What the server says it is."""
-        return headers.media_type(self.field(b"content-type"))
+        return headers.media_type(self._fields.get(b"content-type", [None])[-1])
 
     @property
     def content_range(self) -> headers.ContentRange | headers.UnsatisfiedRange | None:
         """The range that the body is, or why there is none."""
-        return headers.content_range(self.field(b"content-range"))
+        return headers.content_range(self.agreed(b"content-range"))
 
     @property
     def content_length(self) -> int | None:
@@ -83,7 +103,7 @@ class Response:
     @property
     def disposition_name(self) -> str | None:
         """The file name in Content-Disposition: hostile text."""
-        return disposition_name(self.field(b"content-disposition"))
+        return disposition_name(self._fields.get(b"content-disposition", [None])[0])
 
     def opt_out(self, robot: str) -> str | None:
         """The directive by which the owner opts out for a robot, if there is one."""
@@ -91,7 +111,7 @@ class Response:
 
     def retry_after_s(self, now: datetime) -> float | None:
         """Seconds that the server asks to wait."""
-        return headers.retry_after_s(self.field(b"retry-after"), now)
+        return headers.retry_after_s(self.agreed(b"retry-after"), now)
 
     @cached_property
     def _length(self) -> int | Literal["conflict"] | None:

@@ -31,6 +31,7 @@ class Session:
         try:
             self._ssl_context = ssl_context(settings)
             self._passwords = read_netrc() if settings.netrc else None
+            self._cookies = read_cookies(settings.cookies)
             self.client().close()
         except (ValueError, OSError) as error:
             raise ConfigError(str(error)) from error
@@ -45,7 +46,7 @@ class Session:
             context=context,
             refused=self._refused,
         )
-        builder = RequestBuilder(self._settings, read_cookies(self._settings.cookies), self._passwords)
+        builder = RequestBuilder(self._settings, self._cookies, self._passwords)
         return Client(transport, context, builder, deadline_s=self._settings.deadline)
 
     def abort(self) -> None:

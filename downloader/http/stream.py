@@ -9,6 +9,7 @@ from typing import Any
 
 import httpcore
 
+from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.errors import Interrupted
 from downloader.http.request_context import RequestContext
@@ -79,7 +80,7 @@ class Stream(httpcore.NetworkStream):
         secure: Stream | None = None
         try:
             end_s = self._end_s(timeout)
-            name = server_hostname.rstrip(".") if server_hostname else None  # `example.org.` is a name too
+            name = _certified_name(server_hostname) if server_hostname else None
             wrapped = ssl_context.wrap_socket(self._socket, server_hostname=name, do_handshake_on_connect=False)
             secure = Stream(wrapped, self._context)
             secure._shake_hands(wrapped, end_s)
@@ -115,8 +116,8 @@ class Stream(httpcore.NetworkStream):
         return self._socket.fileno() < 0 or wait_until_ready(self._socket, 0, to_read=True)
 
     def _end_s(self, timeout_s: float | None) -> float:
-        """Monotonic time at which the next step must be done."""
-        return time.monotonic() + self._context.time_left_s(timeout_s)
+        """When the next step must be done, by the active clock."""
+        return active_clock() + self._context.time_left_s(timeout_s)
 
     def _receive(self, max_bytes: int, end_s: float) -> bytes:
         if self._awaits_response and not self._is_tls:  # TLS may hold decrypted bytes, which no wait would see
@@ -150,9 +151,17 @@ class Stream(httpcore.NetworkStream):
 
     def _wait(self, end_s: float, *, to_read: bool) -> None:
         """Return once the socket can be read or written; raises TimeoutError or Interrupted."""
-        limit_s = max(end_s - time.monotonic(), 0)
-        if not wait_until_ready(self._socket, limit_s, to_read=to_read, abort=self._context.abort):
-            raise TimeoutError("timed out")
+        while True:
+            limit_s = max(end_s - active_clock(), 0)
+            if wait_until_ready(self._socket, limit_s, to_read=to_read, abort=self._context.abort):
+                return
+            if active_clock() >= end_s:  # the system counts the time in which this process is stopped
+                raise TimeoutError("timed out")
+
+
+def _certified_name(host: str) -> str:
+    """What a certificate must be for: a name without the dot at its end, an IPv6 address without brackets and zone."""
+    return host.strip("[]").partition("%")[0].rstrip(".")
 
 
 def wait_until_ready(sock: socket.socket, limit_s: float, *, to_read: bool, abort: AbortSignal | None = None) -> bool:

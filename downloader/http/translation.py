@@ -16,7 +16,9 @@ from downloader.http.errors import (
     HeaderFlood,
     Interrupted,
     ResolveError,
+    causes,
 )
+from downloader.http.tls_errors import tls_error
 from downloader.model.failures import FailureKind
 
 
@@ -50,7 +52,7 @@ def _translate(  # noqa: C901, PLR0912 - a table: one exception, one meaning
         case ResolveError():
             return FetchError(FailureKind.DNS, cause.message, final=not cause.transient)
         case HeaderFlood():
-            return FetchError(FailureKind.PROTOCOL, "the server sends headers without end", final=True)
+            return FetchError(FailureKind.PROTOCOL, f"the server {cause}, which is refused", final=True)
         case httpcore.ConnectTimeout() | httpcore.PoolTimeout():
             return FetchError(FailureKind.TIMEOUT, "timeout while connecting; --timeout allows more")
         case httpcore.TimeoutException():
@@ -60,7 +62,7 @@ def _translate(  # noqa: C901, PLR0912 - a table: one exception, one meaning
         case httpcore.ProxyError():
             return FetchError(FailureKind.CONNECT, "the proxy refused the connection")
         case httpcore.NetworkError():
-            return FetchError(FailureKind.PROTOCOL, "the server broke the connection off")
+            return _network_error(cause)
         case httpcore.RemoteProtocolError():
             return _protocol_error(str(cause))
         case coding.CodingError():
@@ -97,13 +99,17 @@ def _protocol_error(text: str) -> FetchError:
 
 def _connect_error(error: httpcore.ConnectError) -> FetchError:
     """To httpcore, a failure of TLS and of the connection itself are one exception; its causes tell them apart."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return FetchError(FailureKind.TLS, f"the certificate is not trusted: {cause.verify_message}")
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLError):
-            return FetchError(FailureKind.TLS, "no secure connection could be agreed on")
+            return tls_error(cause)
         if isinstance(cause, OSError) and cause.errno is not None:
             return FetchError(FailureKind.CONNECT, f"cannot connect: {os.strerror(cause.errno)}")
-        cause = cause.__cause__ or cause.__context__
     return FetchError(FailureKind.CONNECT, "cannot connect")
+
+
+def _network_error(error: httpcore.NetworkError) -> FetchError:
+    """With TLS 1.3, what a server thinks of our certificate comes after the handshake."""
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return tls_error(cause)
+    return FetchError(FailureKind.PROTOCOL, "the server broke the connection off")

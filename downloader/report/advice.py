@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from downloader.scheduling.circuit_breaker import SetAside
+
 _FULL_SHARE = 0.5
 """A queue that is full more than half of the time says that transforms are slower than downloads."""
 _BUSY_SHARE = 0.7
 _NOTABLE_SHARE = 0.1
 """Failures of one kind that are worth a sentence, as a share of all items."""
+_MAX_HOSTS = 3
+"""Hosts that get a sentence of their own."""
 
 
 def bottleneck(
@@ -37,9 +41,16 @@ def cautions(*, insecure: bool, options_ignored: int, empty_sources: Sequence[st
     return tuple(found)
 
 
-def advise(limit: str | None, failures: Mapping[str, int], total: int, *, is_processor_idle: bool) -> list[str]:
+def advise(
+    limit: str | None,
+    failures: Mapping[str, int],
+    total: int,
+    *,
+    is_processor_idle: bool,
+    set_aside: Sequence[SetAside] = (),
+) -> list[str]:
     """What would make the next run faster or more complete, most useful first. `limit` is the bottleneck."""
-    advice = []
+    advice = _on_hosts(set_aside)
     if limit == "download":
         advice.append("downloads are the limit: more --threads may help, if the servers allow it")
     if limit == "transform" and is_processor_idle:
@@ -50,4 +61,15 @@ def advise(limit: str | None, failures: Mapping[str, int], total: int, *, is_pro
         kind, number = max(failures.items(), key=lambda entry: entry[1])
         if number >= _NOTABLE_SHARE * total:
             advice.append(f"{number} of {total} items failed as {kind}: `status --items --kind {kind}` lists them")
+    return advice
+
+
+def _on_hosts(set_aside: Sequence[SetAside]) -> list[str]:
+    advice = [
+        f"{entry.items} items of {entry.host} were not tried: {entry.reason}; `retry` takes them, once it is well again"
+        for entry in set_aside[:_MAX_HOSTS]
+    ]
+    if others := set_aside[_MAX_HOSTS:]:
+        items = sum(entry.items for entry in others)
+        advice.append(f"{items} items of {len(others)} other hosts were not tried either: `retry` takes them")
     return advice

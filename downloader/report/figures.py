@@ -1,9 +1,9 @@
 """The summary of a run that has ended, from what was measured of it."""
 
-import os
 import time
 from dataclasses import replace
 
+from downloader.cpus import usable_cpus
 from downloader.report.summary import QueueFigures, StageFigures, Summary
 from downloader.telemetry.interface import Gauges
 from downloader.telemetry.meters import StageMeter
@@ -37,7 +37,7 @@ def with_figures(counted: Summary, telemetry: RunTelemetry, gauges: Gauges, *, p
         else None,
         rebuilds=gauges.rebuilds,
         pace=gauges.pace,
-        is_processor_idle=processes < (os.cpu_count() or 1),
+        is_processor_idle=processes < usable_cpus(),
         peak_rss_parent_bytes=peak_rss_bytes(),
         peak_rss_worker_bytes=queue.peak_worker_rss_bytes,
     )

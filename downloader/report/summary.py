@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from downloader.model.counts import Counts
 from downloader.model.states import State
 from downloader.report.advice import advise, bottleneck
+from downloader.scheduling.circuit_breaker import SetAside
 from downloader.telemetry.meters import Histogram
+
+_MAX_HOSTS_SHOWN = 100
+"""Hosts set aside that the JSON names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,8 @@ class Summary:
     """What the user should know of how the run was done."""
     left_alone: int = 0
     """Files of input folders that were not images by their names."""
+    set_aside: Sequence[SetAside] = ()
+    """Hosts of which items were not tried, those with the most first."""
     rebuilds: int = 0
     """How often the transform processes had to be replaced."""
     interrupted: bool = False
@@ -142,7 +148,13 @@ class Summary:
     @property
     def advice(self) -> list[str]:
         """What would make the next run faster or more complete, most useful first."""
-        return advise(self.bottleneck, self.failures, self.total, is_processor_idle=self.is_processor_idle)
+        return advise(
+            self.bottleneck,
+            self.failures,
+            self.total,
+            is_processor_idle=self.is_processor_idle,
+            set_aside=self.set_aside,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The keys that users script against."""
@@ -174,6 +186,7 @@ class Summary:
             "pace": self.pace,
             "cautions": list(self.cautions),
             "left_alone": self.left_alone,
+            "set_aside": [asdict(entry) for entry in self.set_aside[:_MAX_HOSTS_SHOWN]],
             "rebuilds": self.rebuilds,
             "interrupted": self.interrupted,
             "gave_up": self.gave_up,
@@ -209,6 +222,7 @@ def merge(a: Summary, b: Summary) -> Summary:
         pace=a.pace or b.pace,
         cautions=tuple(dict.fromkeys((*a.cautions, *b.cautions))),
         left_alone=a.left_alone + b.left_alone,
+        set_aside=_merged_hosts(a.set_aside, b.set_aside),
         rebuilds=a.rebuilds + b.rebuilds,
         interrupted=a.interrupted or b.interrupted,
         gave_up=a.gave_up or b.gave_up,
@@ -242,3 +256,10 @@ def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
 
 def _rounded(value: float | None) -> float | None:
     return value if value is None or isinstance(value, int) else round(value, 4)
+
+
+def _merged_hosts(a: Sequence[SetAside], b: Sequence[SetAside]) -> tuple[SetAside, ...]:
+    items = Counter({entry.host: entry.items for entry in a}) + Counter({entry.host: entry.items for entry in b})
+    reasons = {entry.host: entry.reason for entry in (*b, *a)}
+    merged = (SetAside(host=host, items=number, reason=reasons[host]) for host, number in items.items())
+    return tuple(sorted(merged, key=lambda entry: (-entry.items, entry.host)))

@@ -2,6 +2,7 @@
 
 A host is in the rotation while it has tasks and may be asked: fewer than its limit in flight, its delay over, no pause.
 So a slow or throttled host blocks neither a thread nor other hosts, and a rescheduled task waits here, not in a thread.
+Of a host that is failing fewer may be in flight; the tasks of one that is set aside wait for nothing.
 """
 
 import heapq
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
+
+from downloader.scheduling.circuit_breaker import CircuitBreaker
 
 Task = TypeVar("Task")
 
@@ -38,12 +41,14 @@ class Wait:
 class HostQueue(Generic[Task]):
     """Tasks waiting to be taken, by host.
 
-    `per_host` is how many of one host may be in flight, `delay_s` the shortest time between two starts at one host.
+    `per_host` is how many of one host may be in flight, `delay_s` the shortest time between two starts at one host, and
+    `breaker` knows the failing hosts.
     """
 
-    def __init__(self, per_host: int, delay_s: float = 0.0) -> None:
+    def __init__(self, per_host: int, delay_s: float = 0.0, breaker: CircuitBreaker | None = None) -> None:
         self._per_host = per_host
         self._delay_s = delay_s
+        self._breaker = breaker or CircuitBreaker()
         self._hosts: dict[str, _Host[Task]] = {}
         self._rotation: deque[str] = deque()
         self._timers: list[tuple[float, int, str]] = []
@@ -57,6 +62,10 @@ class HostQueue(Generic[Task]):
     def waiting(self, host: str) -> int:
         """Tasks of one host that wait to be taken; rescheduled ones do not count."""
         return len(self._hosts[host].waiting) if host in self._hosts else 0
+
+    def in_flight_at(self, host: str) -> int:
+        """Tasks of one host that were taken and are not yet done."""
+        return self._hosts[host].in_flight if host in self._hosts else 0
 
     @property
     def hosts(self) -> int:
@@ -76,7 +85,7 @@ class HostQueue(Generic[Task]):
             name = self._rotation.popleft()
             host = self._hosts[name]
             host.in_rotation = False
-            if not self._may_start(host, now_s):
+            if not self._may_start(name, host, now_s):
                 self._rotate(name, now_s)
                 continue
             task = host.waiting.popleft()
@@ -93,10 +102,10 @@ class HostQueue(Generic[Task]):
     def take_along(self, host: str, most: int, accepts: Callable[[Task], bool]) -> list[Task]:
         """Further tasks of a host, to be done one by one after the one taken just now: together they count as one.
 
-        None where starts at the host must be apart, or where it asked for less; none that is not accepted.
+        None where starts at the host must be apart, where it asked for less or is failing; none that is not accepted.
         """
         entry = self._hosts[host]
-        if self._delay_s or entry.recover_at_s is not None:
+        if self._delay_s or entry.recover_at_s is not None or self._breaker.is_failing(host):
             return []
         along: list[Task] = []
         while entry.waiting and len(along) < most and accepts(entry.waiting[0]):
@@ -121,7 +130,17 @@ class HostQueue(Generic[Task]):
     def reschedule(self, host: str, task: Task, now_s: float, after_s: float) -> None:
         """Put a task in for after a delay; the task that was taken is `done` separately."""
         self.size += 1
+        if self._breaker.is_open(host):
+            after_s = 0.0
         heapq.heappush(self._rescheduled, (now_s + after_s, next(self._numbers), host, task))
+
+    def release(self, host: str, now_s: float) -> None:
+        """The host was set aside: let none of its tasks wait any longer."""
+        entry = self._host(host)
+        entry.waiting.extendleft(task for _, _, name, task in self._rescheduled if name == host)
+        self._rescheduled = [scheduled for scheduled in self._rescheduled if scheduled[2] != host]
+        heapq.heapify(self._rescheduled)
+        self._rotate(host, now_s)
 
     def pause(self, host: str, now_s: float, seconds: float) -> None:
         """Start no task of this host for so long."""
@@ -143,9 +162,15 @@ class HostQueue(Generic[Task]):
             entry = self._hosts[name] = _Host(limit=self._per_host)
         return entry
 
-    @staticmethod
-    def _may_start(host: _Host[Task], now_s: float) -> bool:
-        return bool(host.waiting) and host.in_flight < host.limit and host.not_before_s <= now_s
+    def _may_start(self, name: str, host: _Host[Task], now_s: float) -> bool:
+        if not host.waiting:
+            return False
+        limit = host.limit
+        if self._breaker.is_failing(name):
+            if self._breaker.is_open(name):
+                return True
+            limit = min(limit, self._breaker.limit(name) or limit)
+        return host.in_flight < limit and host.not_before_s <= now_s
 
     def _rotate(self, name: str, now_s: float) -> None:
         """Put a host into the rotation, now or when its time has come."""
@@ -153,7 +178,7 @@ class HostQueue(Generic[Task]):
         self._recover(host, now_s)
         if host.in_rotation or not host.waiting:
             return
-        if self._may_start(host, now_s):
+        if self._may_start(name, host, now_s):
             host.in_rotation = True
             self._rotation.append(name)
         elif host.not_before_s > now_s and host.timer_s != host.not_before_s:

@@ -1,9 +1,10 @@
 """The protocol between a pipeline and where its items come from and its facts go: in this process, or over a pipe."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from downloader.model.failures import FailureKind
 from downloader.model.items import Fact, Fetched
 
 Task = TypeVar("Task")
@@ -15,27 +16,47 @@ HandOn = Callable[[Fetched], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Lease(Generic[Task]):
-    """A task that was handed out; it is given back with `Feed.done` or `Feed.reschedule`, once."""
+class HostFailure:
+    """An attempt failed for reasons of the host; a missing file, or one that is too large, is no such reason.
 
-    host: str
-    task: Task
+    `at` is the host where it failed, which may be one that the first redirected to. `seconds` is how long it took.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class LeaseBatch(Generic[Task]):
-    """Tasks of one host that are done one after another, so that they count as one in flight."""
-
-    host: str
-    tasks: Sequence[Task]
+    at: str
+    seconds: float
+    message: str
+    kind: FailureKind
+    http_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A host asked to be left alone for longer than any of its items would wait."""
+    """Why tasks of a host are not done: the reason as text, and the failure that they get instead."""
 
-    seconds: float
-    http_status: int
+    reason: str
+    kind: FailureKind
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease(Generic[Task]):
+    """A task that was handed out; it is given back with `Feed.done` or `Feed.reschedule`, once.
+
+    `block` says why it is not to be done at its host; None where it is.
+    """
+
+    host: str
+    task: Task
+    block: Block | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseBatch(Generic[Task]):
+    """Tasks of one host that are done one after another, so that they count as one in flight; `block` as of `Lease`."""
+
+    host: str
+    tasks: Sequence[Task]
+    block: Block | None = None
 
 
 class Feed(Protocol[Task]):
@@ -47,20 +68,31 @@ class Feed(Protocol[Task]):
     def take(self) -> Lease[Task] | None:
         """The next task, after waiting for it if need be; None when there is none left or the run ends."""
 
-    def done(self, lease: Lease[Task]) -> None:
-        """The task of this lease has its outcome."""
+    def done(self, lease: Lease[Task], failure: HostFailure | None = None) -> None:
+        """The task of this lease has its outcome; `failure` is what its host did."""
 
-    def reschedule(self, lease: Lease[Task], tasks: Sequence[Task], delay_s: float) -> None:
-        """The task of this lease goes on as `tasks`, to be handed out after a delay; no thread waits for them."""
+    def reschedule(
+        self,
+        lease: Lease[Task],
+        tasks: Sequence[Task],
+        delay_s: float,
+        *,
+        host: str | None = None,
+        failure: HostFailure | None = None,
+    ) -> None:
+        """The task of this lease goes on as `tasks`, to be handed out after a delay; no thread waits for them.
+
+        `host` is another host, where they go on; `failure` is what the host of the lease did.
+        """
+
+    def answered(self, host: str) -> None:
+        """An attempt at the host did not fail, or for reasons of its item."""
 
     def pause(self, host: str, seconds: float) -> None:
         """The host asked for less: ask it nothing for so long, and half as much at a time from then on."""
 
-    def block(self, host: str, block: Block) -> None:
-        """The host is not to be asked for so long; its tasks are still handed out, and `blocked` tells."""
-
-    def blocked(self, host: str) -> Block | None:
-        """Why a host is not to be asked now."""
+    def block(self, host: str, block: Block, seconds: float) -> None:
+        """The host is not to be asked for so long; its tasks are handed out at once, with this block."""
 
     def limit(self, tasks: int) -> None:
         """Hand out no more than so many tasks at a time, over all hosts."""

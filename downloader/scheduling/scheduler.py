@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from downloader.scheduling.circuit_breaker import CircuitBreaker, SetAside
 from downloader.scheduling.host_queue import HostQueue, Wait
-from downloader.scheduling.interface import Block, Lease, LeaseBatch
+from downloader.scheduling.interface import Block, HostFailure, Lease, LeaseBatch
 
 Task = TypeVar("Task")
 
@@ -63,6 +64,7 @@ class Scheduler(Generic[Task]):
     Args:
         per_host: tasks of one host that may be in flight at a time.
         host_delay_s: shortest time between the starts of two tasks of one host.
+        breaker: decides which hosts are set aside.
         stopped: whether no more tasks are to be handed out.
         clock: monotonic seconds.
         window_rows: rows held in memory.
@@ -74,6 +76,7 @@ class Scheduler(Generic[Task]):
         *,
         per_host: int,
         host_delay_s: float = 0.0,
+        breaker: CircuitBreaker | None = None,
         stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         window_rows: int = WINDOW_ROWS,
@@ -83,8 +86,8 @@ class Scheduler(Generic[Task]):
         self._clock = clock
         self._window_rows = window_rows
         self._changed = changed
-        self._queue: HostQueue[Task] = HostQueue(per_host, host_delay_s)
-        self._blocks: dict[str, tuple[float, Block]] = {}
+        self._breaker = breaker or CircuitBreaker()
+        self._queue: HostQueue[Task] = HostQueue(per_host, host_delay_s, self._breaker)
         self._limit: int | None = None
         self._plan: _PlanPosition[Task] = _PlanPosition(host_rows=max(_MIN_HOST_WINDOW_ROWS, 4 * per_host))
         lock = threading.Lock()
@@ -131,15 +134,22 @@ class Scheduler(Generic[Task]):
             most = min(self._queue.waiting(found.host) // share, MAX_BATCH_TASKS - 1) if accepts(found.task) else 0
             along = self._queue.take_along(found.host, most, accepts) if most else []
             self._plan.note_room(found.host, self._queue)
-            return LeaseBatch(found.host, [found.task, *along])
+            return LeaseBatch(found.host, [found.task, *along], found.block)
 
-    def batch_done(self, host: str, returned: Sequence[Task] = ()) -> None:
-        """A batch of this host has ended; `returned` are those of its tasks that were not begun."""
+    def batch_done(self, batch: LeaseBatch[Task], returned: Sequence[Task] = ()) -> None:
+        """A batch has ended; `returned` are those of its tasks that were not begun."""
         with self._tasks_changed:
             now_s = self._clock()
             if returned:
-                self._queue.give_back(host, returned, now_s)
-            self._queue.done(host, now_s)
+                self._queue.give_back(batch.host, returned, now_s)
+            elif batch.block:
+                self._breaker.count(batch.host, batch.block)
+            self._queue.done(batch.host, now_s)
+
+    def host_failed(self, host: str, failure: HostFailure) -> None:
+        """A task of a batch failed for reasons of its host; the batch is done separately, afterwards."""
+        with self._tasks_changed:
+            self._note(host, failure, self._clock())
 
     def put_again(self, host: str, tasks: Sequence[Task], delay_s: float) -> None:
         """Hand out tasks of this host after a delay."""
@@ -152,7 +162,8 @@ class Scheduler(Generic[Task]):
         if self._limit is not None and self._queue.in_flight >= self._limit:
             self.held_back += 1
             return Wait(None)
-        found = self._queue.take(self._clock())
+        now_s = self._clock()
+        found = self._queue.take(now_s)
         if isinstance(found, Wait):
             if self._plan.starve():
                 self._reading_changed.notify()
@@ -161,7 +172,7 @@ class Scheduler(Generic[Task]):
         self._plan.note_room(host, self._queue)
         if self._plan.is_wanted(self._queue.size < self._window_rows):
             self._reading_changed.notify()  # not after each task: the reader would compete for the interpreter's lock
-        return Lease(host, task)
+        return Lease(host, task, block=self._breaker.next_block(host, now_s))
 
     @property
     def is_finished(self) -> bool:
@@ -172,20 +183,45 @@ class Scheduler(Generic[Task]):
     def _is_finished(self) -> bool:
         return self._plan.is_read and not self._queue.size and not self._queue.in_flight
 
-    def done(self, lease: Lease[Task]) -> None:
-        """The task of this lease has its outcome."""
-        with self._tasks_changed:
-            self._queue.done(lease.host, self._clock())
-            self._tasks_changed.notify()
-
-    def reschedule(self, lease: Lease[Task], tasks: Sequence[Task], delay_s: float) -> None:
-        """The task of this lease goes on as `tasks`, to be handed out after a delay; no thread waits for them."""
+    def done(self, lease: Lease[Task], failure: HostFailure | None = None) -> None:
+        """The task of this lease has its outcome; `failure` is what its host did."""
         with self._tasks_changed:
             now_s = self._clock()
+            if failure:
+                self._note(lease.host, failure, now_s)
+            if lease.block:
+                self._breaker.count(lease.host, lease.block)
+            self._queue.done(lease.host, now_s)
+            self._tasks_changed.notify()
+
+    def reschedule(
+        self,
+        lease: Lease[Task],
+        tasks: Sequence[Task],
+        delay_s: float,
+        *,
+        host: str | None = None,
+        failure: HostFailure | None = None,
+    ) -> None:
+        """The task of this lease goes on as `tasks`, to be handed out after a delay; no thread waits for them.
+
+        `host` is another host, where they go on; `failure` is what the host of the lease did.
+        """
+        with self._tasks_changed:
+            now_s = self._clock()
+            if failure:
+                self._note(lease.host, failure, now_s)
             for task in tasks:
-                self._queue.reschedule(lease.host, task, now_s, delay_s)
+                self._queue.reschedule(host or lease.host, task, now_s, delay_s)
             self._queue.done(lease.host, now_s)
             self._tasks_changed.notify_all()
+
+    def _note(self, host: str, failure: HostFailure, now_s: float) -> None:
+        rest_s = self._breaker.failed(host, failure, now_s, in_flight=self._queue.in_flight_at(host) - 1)
+        if self._breaker.is_open(host):
+            self._queue.release(host, now_s)
+        elif rest_s:
+            self._queue.pause(host, now_s, rest_s)
 
     def limit(self, tasks: int) -> None:
         """Hand out no more than so many tasks at a time, over all hosts."""
@@ -202,17 +238,24 @@ class Scheduler(Generic[Task]):
             self._queue.halve(host, now_s)
             self._queue.pause(host, now_s, seconds)
 
-    def block(self, host: str, block: Block) -> None:
-        """The host is not to be asked for so long; its tasks are still handed out, and `blocked` tells."""
+    def block(self, host: str, block: Block, seconds: float) -> None:
+        """The host is not to be asked for so long; its tasks are handed out at once, with this block."""
         with self._tasks_changed:
-            self._blocks[host] = (self._clock() + block.seconds, block)
+            now_s = self._clock()
+            self._breaker.block(host, block, now_s, seconds)
+            self._queue.release(host, now_s)
+            self._tasks_changed.notify_all()
 
-    def blocked(self, host: str) -> Block | None:
-        """Why a host is not to be asked now."""
-        if host not in self._blocks:
-            return None
-        until_s, block = self._blocks[host]
-        return block if until_s > self._clock() else None
+    def answered(self, host: str) -> None:
+        """An attempt at the host did not fail, or for reasons of its item."""
+        if self._breaker.is_failing(host):  # looked at without the lock, which every download would take for nothing
+            with self._tasks_changed:
+                self._breaker.answered(host)
+
+    def set_aside(self) -> list[SetAside]:
+        """The hosts of which tasks were not done, those with the most first."""
+        with self._tasks_changed:
+            return self._breaker.set_aside
 
     # -- the plan ------------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,9 @@ class Coordinator:
             messages.Released: self._take_released,
             messages.Rescheduled: self._take_rescheduled,
             messages.PauseHost: self._take_pause,
+            messages.HostFailed: self._take_failure,
             messages.BlockHost: self._take_block,
+            messages.HostAnswered: self._take_answer,
             messages.Claim: self._take_claim,
             messages.Problem: self._take_problem,
             messages.Ended: self._take_end,
@@ -304,7 +306,7 @@ class Coordinator:
         else:
             owner = shard
         if owner is None:
-            self._scheduler.batch_done(batch.host)
+            self._scheduler.batch_done(replace(batch, block=None))
         else:
             owner.outgoing.append(owner.holdings.lease(batch))
 
@@ -339,8 +341,7 @@ class Coordinator:
         self._emit(fact)
 
     def _take_released(self, shard: _Shard, message: messages.Released) -> None:
-        host, tasks = shard.holdings.released(message.batch, message.returned)
-        self._scheduler.batch_done(host, tasks)
+        self._scheduler.batch_done(*shard.holdings.released(message.batch, message.returned))
 
     def _take_rescheduled(self, shard: _Shard, message: messages.Rescheduled) -> None:
         tasks: list[UrlTask] = [Kept(shard.number, number) for number in message.tasks]
@@ -350,8 +351,15 @@ class Coordinator:
         self._scheduler.pause(message.host, message.seconds)
         self._tell_all(message, but=shard)
 
-    def _take_block(self, shard: _Shard, message: messages.BlockHost) -> None:
+    def _take_failure(self, shard: _Shard, message: messages.HostFailed) -> None:
+        self._scheduler.host_failed(message.host, message.failure)
         self._tell_all(message, but=shard)
+
+    def _take_block(self, _: _Shard, message: messages.BlockHost) -> None:
+        self._scheduler.block(message.host, message.block, message.seconds)
+
+    def _take_answer(self, _: _Shard, message: messages.HostAnswered) -> None:
+        self._scheduler.answered(message.host)
 
     def _take_claim(self, shard: _Shard, message: messages.Claim) -> None:
         assert self._claims is not None
@@ -384,9 +392,9 @@ class Coordinator:
             return
         self._past.append(replace(gauges, queue_size=0, threads=0, rebuilds=gauges.rebuilds + 1))
         self._streak.failure(time.monotonic())
-        hosts, left = shard.holdings.abandoned()
-        for host in hosts:
-            self._scheduler.batch_done(host)
+        batches, left = shard.holdings.abandoned()
+        for batch in batches:
+            self._scheduler.batch_done(replace(batch, block=None))
         cause = exit_cause(shard.process.exitcode)
         for task in left:
             self._give_again(task, cause)

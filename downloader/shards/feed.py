@@ -10,7 +10,7 @@ from itertools import count
 from downloader.download.fetch_task import FetchTask
 from downloader.local import Task as LocalTask
 from downloader.model.items import Item
-from downloader.scheduling.interface import Block, Lease
+from downloader.scheduling.interface import Block, HostFailure, Lease
 from downloader.shards import messages
 
 Post = Callable[..., None]
@@ -27,6 +27,7 @@ class _Batch:
     host: str
     tasks: "deque[tuple[int | None, FetchTask]]"
     """With the number under which a task was kept, if it was."""
+    block: Block | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class ShardFeed:
         self._numbers = count()
         self._paused: dict[str, float] = {}
         """Hosts that asked for less, and when (monotonic) their batches may go on."""
-        self._blocks: dict[str, tuple[float, Block]] = {}
+        self._failing: set[str] = set()
+        """Hosts that have failed, here or in another shard, and have not answered here since."""
         self._limit: int | None = None
         self._in_flight = 0
         self._is_finished = False
@@ -66,7 +68,7 @@ class ShardFeed:
         """Take in a batch."""
         with self._changed:
             tasks = deque(self._task(task) for task in batch.tasks)
-            self._ready.append(_Batch(batch.batch, batch.host, tasks))
+            self._ready.append(_Batch(batch.batch, batch.host, tasks, batch.block))
             self._changed.notify()
 
     def _task(self, task: messages.Flat | int) -> tuple[int | None, FetchTask]:
@@ -79,9 +81,11 @@ class ShardFeed:
         with self._changed:
             self._pause(pause.host, pause.seconds)
 
-    def host_blocked(self, block: messages.BlockHost) -> None:
-        """A host has asked another shard to be left alone."""
-        self._blocks[block.host] = (time.monotonic() + block.seconds, Block(block.seconds, block.http_status))
+    def host_failed(self, failed: messages.HostFailed) -> None:
+        """A host has failed in another shard: batches of it that have not begun a task go back."""
+        with self._changed:
+            self._failing.add(failed.host)
+            self._give_back(failed.host)
 
     def finish(self) -> None:
         """There will be no more work."""
@@ -101,31 +105,50 @@ class ShardFeed:
                     batch = self._ready.popleft()
                     self._in_flight += 1
                     _, task = batch.tasks.popleft()
-                    return _BatchLease(batch.host, task, batch)
+                    return _BatchLease(batch.host, task, batch, block=batch.block)
                 elif self._is_finished:
                     return None
                 self._changed.wait(_POLL_INTERVAL_S)
         return None
 
-    def done(self, lease: Lease[FetchTask]) -> None:
-        """The task of this lease has its outcome; the next one of its batch is ready, unless the host is paused."""
+    def done(self, lease: Lease[FetchTask], failure: HostFailure | None = None) -> None:
+        """The task of this lease has its outcome; the next one of its batch is ready, unless the host is in trouble."""
         assert isinstance(lease, _BatchLease)
         batch = lease.batch
         with self._changed:
             self._in_flight -= 1
-            if batch.tasks and not self._is_paused(batch.host):
+            if failure:
+                self._note(batch.host, failure)
+            if batch.tasks and not failure and not self._is_paused(batch.host):
                 self._ready.appendleft(batch)
                 self._changed.notify()
             else:
                 self._release(batch)
 
-    def reschedule(self, lease: Lease[FetchTask], tasks: Sequence[FetchTask], delay_s: float) -> None:
-        """Keep the tasks, and tell the coordinator when they are due."""
+    def reschedule(
+        self,
+        lease: Lease[FetchTask],
+        tasks: Sequence[FetchTask],
+        delay_s: float,
+        *,
+        host: str | None = None,
+        failure: HostFailure | None = None,
+    ) -> None:
+        """Keep the tasks, and tell the coordinator when they are due, and at which host."""
         with self._changed:
+            if failure:
+                self._note(lease.host, failure)
             numbers = tuple(next(self._numbers) for _ in tasks)
             self._kept.update(zip(numbers, tasks, strict=True))
-        self._post(messages.Rescheduled(lease.host, numbers, delay_s))
+        self._post(messages.Rescheduled(host or lease.host, numbers, delay_s))
         self.done(lease)
+
+    def answered(self, host: str) -> None:
+        """Tell the coordinator, if the host was failing."""
+        if host in self._failing:
+            with self._changed:
+                self._failing.discard(host)
+            self._post(messages.HostAnswered(host), urgent=True)
 
     def pause(self, host: str, seconds: float) -> None:
         """Tell the coordinator, which tells the other shards."""
@@ -133,16 +156,12 @@ class ShardFeed:
             self._pause(host, seconds)
         self._post(messages.PauseHost(host, seconds), urgent=True)
 
-    def block(self, host: str, block: Block) -> None:
-        """Tell the coordinator, which tells the other shards."""
-        message = messages.BlockHost(host, block.seconds, block.http_status)
-        self.host_blocked(message)
-        self._post(message, urgent=True)
-
-    def blocked(self, host: str) -> Block | None:
-        """Why a host is not to be asked now."""
-        until_s, block = self._blocks.get(host, (0.0, None))
-        return block if until_s > time.monotonic() else None
+    def block(self, host: str, block: Block, seconds: float) -> None:
+        """Tell the coordinator, which leases the tasks of this host with the block from then on."""
+        with self._changed:
+            self._failing.add(host)
+            self._give_back(host)
+        self._post(messages.BlockHost(host, block, seconds), urgent=True)
 
     def limit(self, tasks: int) -> None:
         """Hand out no more than so many tasks at a time."""
@@ -152,9 +171,17 @@ class ShardFeed:
 
     # -- under the lock ------------------------------------------------------------------------------------------------
 
+    def _note(self, host: str, failure: HostFailure) -> None:
+        self._failing.add(host)
+        self._post(messages.HostFailed(host, failure), urgent=True)
+        self._give_back(host)
+
     def _pause(self, host: str, seconds: float) -> None:
         self._paused[host] = max(self._paused.get(host, 0.0), time.monotonic() + seconds)
-        waiting = [batch for batch in self._ready if batch.host == host]
+        self._give_back(host)
+
+    def _give_back(self, host: str) -> None:
+        waiting = [batch for batch in self._ready if batch.host == host and not batch.block]
         for batch in waiting:
             self._ready.remove(batch)
             self._release(batch)

@@ -58,7 +58,7 @@ class Holdings:
         for task in batch.tasks:
             if not isinstance(task, Kept):
                 self._items[task.id] = task
-        return LeaseUrls(number, batch.host, tuple(map(_packed, batch.tasks)))
+        return LeaseUrls(number, batch.host, tuple(map(_packed, batch.tasks)), batch.block)
 
     def lease_local(self, tasks: Sequence[Item | Fetched]) -> LeaseLocal:
         """Note items that need no network; the message that leases them."""
@@ -70,15 +70,15 @@ class Holdings:
             tuple(map(pack_item, items)), tuple((pack_item(task.item), pack_fact(task)) for task in fetched)
         )
 
-    def released(self, number: int, returned: int) -> tuple[str, list[UrlTask]]:
-        """Note the end of a batch: its host, and the tasks that were not begun, which are no longer in hand."""
+    def released(self, number: int, returned: int) -> tuple[LeaseBatch[UrlTask], list[UrlTask]]:
+        """Note the end of a batch; the batch, and its tasks that were not begun, which are no longer in hand."""
         batch = self._batches.pop(number)
         self.tasks -= len(batch.tasks)
         back = list(batch.tasks[len(batch.tasks) - returned :])
         for task in back:
             if not isinstance(task, Kept):
                 del self._items[task.id]
-        return batch.host, back
+        return batch, back
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 
@@ -105,9 +105,9 @@ class Holdings:
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def abandoned(self) -> tuple[list[str], list[Item | Fetched]]:
-        """What a dead shard leaves: the hosts of its batches, and the items that somebody else has to do."""
-        return [batch.host for batch in self._batches.values()], list(self._items.values())
+    def abandoned(self) -> tuple[list[LeaseBatch[UrlTask]], list[Item | Fetched]]:
+        """What a dead shard leaves: its batches, and the items that somebody else has to do."""
+        return list(self._batches.values()), list(self._items.values())
 
 
 def _packed(task: UrlTask) -> Flat | int:

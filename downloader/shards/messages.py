@@ -26,6 +26,7 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.spans import Span
+from downloader.scheduling.interface import Block, HostFailure
 
 Flat: TypeAlias = tuple[Any, ...]
 """Values of builtin types, and of model types where they are rare."""
@@ -36,11 +37,15 @@ Flat: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class LeaseUrls:
-    """Tasks of one host, to be done one after another: packed items, and numbers of tasks that the shard has kept."""
+    """Tasks of one host, to be done one after another: packed items, and numbers of tasks that the shard has kept.
+
+    `block` says why they are not to be done at this host.
+    """
 
     batch: int
     host: str
     tasks: tuple[Flat | int, ...]
+    block: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,27 @@ class PauseHost:
 
 
 @dataclass(frozen=True, slots=True)
+class HostFailed:
+    """An attempt failed for reasons of its host: batches of this host have no more tasks begun."""
+
+    host: str
+    failure: HostFailure
+
+
+@dataclass(frozen=True, slots=True)
 class BlockHost:
     """A host wants to be left alone for longer than any of its items would wait."""
 
     host: str
+    block: Block
     seconds: float
-    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostAnswered:
+    """An attempt at a host that was failing did not fail."""
+
+    host: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,6 @@ def run_shard(config: ShardConfig, receiver: Connection, sender: Connection) -> 
     """Work until the coordinator says that there is nothing more; the main function of the process."""
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, signal.SIG_IGN)  # the coordinator alone handles them
-    if hasattr(signal, "pthread_sigmask"):  # blocked while processes are started
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.update(config.environment)
     if config.settings.makes_images:
         prepare()  # loads while this process does
@@ -112,7 +110,7 @@ class _Shard:
             messages.LeaseUrls: self._feed.lease,
             messages.LeaseLocal: self._local_feed.lease,
             messages.PauseHost: self._feed.host_paused,
-            messages.BlockHost: self._feed.host_blocked,
+            messages.HostFailed: self._feed.host_failed,
             messages.Answer: self._claims.answered,
             messages.SetRate: lambda message: self._stages.limit_rate(message.bytes_per_s),
             messages.Finish: self._finish,

@@ -22,6 +22,7 @@ from downloader.errors import SourceError
 from downloader.model.items import Row
 from downloader.sources.arguments import ImageSource, UrlSource
 from downloader.sources.aria2 import parse_aria2
+from downloader.sources.arrival import as_they_come
 from downloader.sources.counters import SourceCounters
 from downloader.sources.delimited import parse_delimited
 from downloader.sources.folder import FolderSource
@@ -74,13 +75,18 @@ def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: 
     return opened
 
 
-def read_rows(sources: Iterable[tuple[str, Source]], counters: SourceCounters) -> Iterator[Row]:
-    """The rows of sources in order, each given with the argument that names it; notes those that have none."""
+def read_rows(sources: Iterable[tuple[str, Source]], counters: SourceCounters) -> Iterator[Row | None]:
+    """The rows of sources in order, each given with the argument that names it; notes those that have none.
+
+    None says that no other row has come yet.
+    """
     for argument, source in sources:
-        row = None
-        for row in source.rows():
+        is_empty = True
+        may_wait = isinstance(source, ListSource) and source.may_wait
+        for row in as_they_come(source.rows) if may_wait else source.rows():
+            is_empty = is_empty and row is None
             yield row
-        if row is None:
+        if is_empty:
             counters.empty.append("stdin" if argument == STDIN else argument)
 
 

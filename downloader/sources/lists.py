@@ -106,6 +106,11 @@ class ListSource:
     content: ListFile | Stdin
     parse: Parser
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether its lines may still be written while it is read: stdin, or a named pipe."""
+        return isinstance(self.content, Stdin) or Path(self.content.path).is_fifo()
+
     def check(self) -> None:
         """Make sure that the list can be opened.
 

@@ -107,6 +107,8 @@ class Progress:
 def view(style: Style, stream: TextIO | None = None, *, transforms: bool = True) -> View:
     """The view for a style; `auto` draws bars on a terminal and prints plain lines elsewhere."""
     stream = stream or sys.stderr
+    if stream is None:  # of a program without one that uses this as a library
+        return Silence()
     if style == "auto":
         style = "bar" if _can_draw(stream) else "plain"
     match style:

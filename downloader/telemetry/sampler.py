@@ -1,4 +1,4 @@
-"""Looking at processes from outside: their memory. The only user of psutil."""
+"""Looking at processes from outside: their memory and CPU time. The only user of psutil."""
 
 import sys
 from collections.abc import Iterable
@@ -14,6 +14,15 @@ def largest_rss_bytes(pids: Iterable[int]) -> int | None:
         with suppress(psutil.Error):
             sizes.append(int(psutil.Process(pid).memory_info().rss))
     return max(sizes, default=None)
+
+
+def cpu_time_s(pid: int) -> float | None:
+    """The CPU time that a process has used so far; None if it is not there."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return float(times.user + times.system)
 
 
 def peak_rss_bytes() -> int:

@@ -42,7 +42,7 @@ def to_working(image: Image.Image) -> Image.Image:
     if mode == "P":
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     if mode in {"I", "F"} or mode.startswith("I;16"):
-        image = _eight_bit(image)
+        image = eight_bit(image)
     elif mode == "LAB":
         image = _lab_to_rgb(image)
     elif mode not in _WORKING:
@@ -84,7 +84,7 @@ def clear_colour_in_8_bits(image: Image.Image) -> None:
 _GREY_LEVELS = {"L;2": 4, "L;4": 16, "L": 256}
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image) -> Image.Image:
     """Deep grey as 8-bit grey, scaled and never clipped.
 
     16-bit samples are divided by 256. For wider ones (TIFF) the file does not say which value is white, so white is the

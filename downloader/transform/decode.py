@@ -9,7 +9,6 @@ from typing import Any
 
 from PIL import (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     Image,
     ImageFile,
@@ -23,14 +22,13 @@ from PIL import (
 )
 
 from downloader.model.failures import FailureKind
-from downloader.transform import color, isobmff, jpeg, png, sniff, webp
+from downloader.transform import bmp, color, isobmff, jpeg, png, sniff, tiff, webp
 from downloader.transform.picture import ImageError, plain
 from downloader.transform.readable import Readable, damaged, ends_early, unsupported
 from downloader.transform.rows import LastRow
 
 _READERS = (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     JpegImagePlugin,
     MpoImagePlugin,
@@ -48,9 +46,6 @@ _DECODER_BYTES_PER_PIXEL = {"jpeg": 6, "webp": 16}
 JPEG: all coefficients of a progressive image (2 bytes, 3 colours). WebP: the two canvases of libwebp and Pillow's two
 copies (4 bytes each).
 """
-
-_UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization", "decoder")
-"""Parts of Pillow's error text for an intact TIFF of a kind it does not read."""
 
 
 def identify(data: bytes) -> str:
@@ -94,6 +89,10 @@ def open_image(name: str, source: Readable) -> ImageFile.ImageFile:
 
 
 def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
+    if name == "tiff":
+        return tiff.open_image(data)
+    if name == "bmp":
+        return bmp.BmpFile(data)
     return Image.open(BytesIO(data), formats=[name.upper()])
 
 
@@ -157,14 +156,14 @@ def _diagnosis(name: str, data: bytes, error: Exception) -> ImageError:
         return ImageError(FailureKind.IMAGE_TOO_LARGE, f"a frame of it has more pixels than --max-pixels: {advice}")
     if "out of memory" in reason.lower() or _short_of_memory(name, data):
         return ImageError(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
+    if name == "tiff":
+        return tiff.failure(data)
     if "truncated" in reason.lower() or sniff.ends_early(name, data):
         return ends_early(name)
     if isinstance(error, UnidentifiedImageError):
         reason = _reason_of_refusal(name, data)
     if name == "jpeg" and (kind := jpeg.rare_kind(data)):
         return unsupported(kind)
-    if name == "tiff" and any(word in reason for word in _UNKNOWN_TIFF):
-        return unsupported(f"a kind of TIFF ({reason})")
     return damaged(name, reason)
 
 
@@ -204,6 +203,10 @@ class Pixels:
     cut: bool = False
 
 
+_KEPT_OF_TIFF = frozenset((FailureKind.TRUNCATED_IMAGE, FailureKind.CORRUPT_IMAGE))
+"""Failures of a TIFF that leave some of its strips or tiles."""
+
+
 def load(
     name: str, source: Readable, image: ImageFile.ImageFile, *, reduction: int = 1, keep_cut: bool = False
 ) -> Pixels:
@@ -239,6 +242,8 @@ def _decoded(name: str, source: Readable, image: ImageFile.ImageFile, *, reducti
     except ImageError as failure:
         if name == "png" and failure.kind is FailureKind.CORRUPT_IMAGE and (other := png.without_sum(source.data)):
             return _load(open_image(name, replace(source, data=other)), 1)
+        if name == "tiff" and keep_cut and failure.kind in _KEPT_OF_TIFF:
+            return replace(_load(tiff.open_what_is_left(source.data), 1), cut=True)
         if failure.kind is not FailureKind.TRUNCATED_IMAGE:
             raise
         cut = failure

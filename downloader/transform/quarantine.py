@@ -53,10 +53,13 @@ class Quarantine:
 
         Raises CannotGoOn if pool after pool fails.
         """
-        self._watchdog.check(self.pool)
+        is_to_end = self._watchdog.is_to_end(self.pool, expects_change=self._trial is not None)
         if self._trial is not None and self._trial.done():
             trial, self._trial = self._trial, None
             yield from self._end_trial(trial)
+        elif is_to_end:
+            self._trial = None
+            yield from self._pool_died()
         if self._trial is None and self._suspects:
             yield from self._begin_trial()
 
@@ -82,7 +85,8 @@ class Quarantine:
         if pool is not None:
             interrupted = pool.reap()
             suspect.causes.extend(each.cause for each in interrupted)
-            if timed_out_at := judge(interrupted, self._watchdog.killed).timed_out:
+            late = self._watchdog.overdue | self._watchdog.stopped  # nothing else has stopped it twice
+            if timed_out_at := judge(interrupted, late).timed_out:
                 self._suspects.popleft()
                 spans = _spans(suspect.task, timed_out_at[0])
                 yield timed_out(suspect.task, self._watchdog.limit_s, spans)

@@ -15,6 +15,11 @@ blamed an item; the chance of eight such hits is at most 0.2 %."""
 _FORK_SERVER_GONE = 255
 """The exit code that multiprocessing reports for a process whose end is unknown because its fork server is gone."""
 
+GRACE_S = 2.0
+"""Seconds between the soft alarm inside a worker and its SIGKILL."""
+MIN_PATIENCE_S = 8.0
+"""A pool may need seconds to start on a loaded machine, however short `--item-timeout` is."""
+
 _MIN_FUTILE_FAILURES = 10
 _MIN_FUTILE_S = 60.0
 
@@ -65,20 +70,21 @@ class Verdict:
     suspects: tuple[Assignment, ...] = ()
 
 
-def judge(interrupted: Iterable[InterruptedWork], killed_for_time: Iterable[int]) -> Verdict:
-    """Sort interrupted items: those we killed (by pid) for taking too long, and those whose worker died by itself.
+def judge(interrupted: Iterable[InterruptedWork], overdue: Iterable[int], stopped: Iterable[int] = ()) -> Verdict:
+    """Sort interrupted items: those that took too long, and those whose worker died or stopped by itself.
 
+    `overdue` and `stopped` are pids: of workers that took too long although they ran, and because they did not run.
     A suspect is tried again in quarantine, alone in a pool of one: to blame every interrupted item would fail innocent
     ones (1 to 3 a run when it was measured). Items whose worker was only terminated along with the pool are retried.
     """
-    killed = frozenset(killed_for_time)
+    overdue, stopped = frozenset(overdue), frozenset(stopped)
     timed_out: dict[int, Assignment] = {}
     suspects: dict[int, Assignment] = {}
     for worker in interrupted:
         assignment = worker.assignment
-        if assignment.pid in killed:
+        if assignment.pid in overdue:
             timed_out[assignment.item_id] = assignment
-        elif worker.cause in {ExitCause.CRASHED, ExitCause.KILLED}:
+        elif assignment.pid in stopped or worker.cause in {ExitCause.CRASHED, ExitCause.KILLED}:
             suspects[assignment.item_id] = assignment
     return Verdict(
         timed_out=tuple(timed_out.values()),
@@ -108,9 +114,36 @@ def _kills(causes: list[ExitCause]) -> int:
     return sum(cause in {ExitCause.KILLED, ExitCause.TERMINATED} for cause in causes)
 
 
-def overdue(assignments: Iterable[Assignment], now_s: float, limit_s: float) -> list[Assignment]:
-    """The assignments that have taken longer than the limit."""
-    return [assignment for assignment in assignments if now_s - assignment.started_s > limit_s]
+def patience_s(item_timeout_s: float) -> float:
+    """Seconds in which something must change in a pool that has work: no item takes longer."""
+    return max(item_timeout_s, MIN_PATIENCE_S) + GRACE_S
+
+
+class LifeSigns:
+    """What a pool shows of itself: how long each worker has been at its item, and how long nothing has changed.
+
+    A worker that is stopped rather than dead (SIGSTOP, a frozen cgroup, a debugger) may hold the lock of a queue, so
+    that all others wait and none of them is overdue. Time is an argument; it must stand still while the parent does.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[Assignment, float] = {}
+        self._changed_s: float | None = None
+
+    def observe(self, assignments: Iterable[Assignment], now_s: float, *, expects_change: bool) -> None:
+        """Note what every worker is at. No change is expected of a pool without work, or that has just shown one."""
+        now = {assignment: self._since_s.get(assignment, now_s) for assignment in assignments}
+        if self._changed_s is None or not expects_change or now.keys() != self._since_s.keys():
+            self._changed_s = now_s
+        self._since_s = now
+
+    def longer_than(self, limit_s: float, now_s: float) -> list[Assignment]:
+        """The assignments that have been seen for longer."""
+        return [assignment for assignment, since_s in self._since_s.items() if now_s - since_s > limit_s]
+
+    def silent_s(self, now_s: float) -> float:
+        """Seconds for which nothing has changed although it should."""
+        return 0.0 if self._changed_s is None else now_s - self._changed_s
 
 
 class FailureStreak:

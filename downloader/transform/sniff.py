@@ -60,6 +60,13 @@ _UNSUPPORTED = (
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
     (b"#?RADIANCE", "a Radiance HDR image"),
     (b"qoif", "a QOI image"),
+    (b"farbfeld", "a farbfeld image"),
+    (b"\x01\xda\x00\x01", "an SGI image"),
+    (b"\x01\xda\x00\x02", "an SGI image"),
+    (b"\x01\xda\x01\x01", "an SGI image"),
+    (b"\x01\xda\x01\x02", "an SGI image"),
+    (b"\x59\xa6\x6a\x95", "a Sun raster image"),
+    (b"/* XPM */", "an X pixmap"),
     (b"gimp xcf", "a GIMP document"),
     (b"SIMPLE  =", "a FITS image"),
     (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
@@ -102,8 +109,8 @@ _MAGIC: tuple[tuple[bytes, Recognized | Rejected], ...] = (
 )
 
 _TIFF_MAGIC = frozenset((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"))
-_BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
-"""Sizes of the known BMP headers; the two letters of magic alone would match text."""
+_BMP_HEADERS = frozenset((12, *range(16, 65, 4), 108, 124))
+"""Sizes of the known BMP headers (those of OS/2 may end early); the two letters of magic alone would match text."""
 
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _HTML = re.compile(
@@ -116,6 +123,8 @@ _LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00]){1,64}")
 """What scripts write before an image by mistake. No browser and no library looks behind it."""
 
 _PNM = re.compile(rb"P[1-7][\s#]")
+_PNM = re.compile(rb"P[1-7Ff][\s#]")
+_PCX = re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]")
 
 
 def identify(data: bytes) -> Recognized | Rejected:
@@ -156,6 +165,10 @@ def _loose(data: bytes) -> Recognized | Rejected | None:
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a bitmap without its file header", _CONVERT)
     if _is_targa(data):
         return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a Targa image", _CONVERT)
+    if _PCX.match(data):
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "a PCX image", _CONVERT)
+    if data[:2] == b"BA" and data[14:16] == b"BM":
+        return Rejected(FailureKind.UNSUPPORTED_FORMAT, "an array of OS/2 bitmaps", _CONVERT)
     return None
 
 

@@ -17,6 +17,7 @@ from downloader.scheduling.interface import Emit
 from downloader.stop import Stop
 from downloader.transform.picture import plain
 from downloader.transform.pool import WorkerPool
+from downloader.transform.processes import resume_helpers
 from downloader.transform.quarantine import Quarantine
 from downloader.transform.recovery import Assignment, FailureStreak, judge
 from downloader.transform.results import DiskFull, WorkerResult, interrupted_spans, timed_out
@@ -25,6 +26,8 @@ from downloader.transform.worker import WorkerConfig
 
 _POLL_INTERVAL_S = 0.1
 """Seconds between looks at slots, backlog and quarantine while no result arrives."""
+_MAX_START_TIMEOUTS = 3
+"""Pools that may not come up in time when a run starts."""
 _MAX_START_ATTEMPTS = 20
 """Pools that may die before they are up when a run starts; then something is wrong with the machine. Under a kill every
 0.3 s, which is about what a pool needs to start, half of them die: with a limit of five, 1 run in 15 gave up."""
@@ -57,7 +60,7 @@ class TransformStage:
         self._pool: WorkerPool | None = None
         self._streak = FailureStreak()
         self._watchdog = Watchdog(settings.item_timeout)
-        self._quarantine = Quarantine(partial(new_pool, 1), self._watchdog, self._streak)
+        self._quarantine = Quarantine(partial(new_pool, 1), Watchdog(settings.item_timeout), self._streak)
         self.rebuilds = 0
 
     # -- start -------------------------------------------------------------------------------------------------------
@@ -69,11 +72,12 @@ class TransformStage:
 
     def wait_until_up(self) -> None:
         """Wait for the processes to be ready; raises CannotGoOn if they cannot be started."""
-        attempts = 1
+        attempts = timeouts = 1
         while (problem := self._try_start()) is not None:
-            if attempts == _MAX_START_ATTEMPTS or isinstance(problem, TimeoutError):
+            if attempts == _MAX_START_ATTEMPTS or timeouts == _MAX_START_TIMEOUTS:
                 raise CannotGoOn(f"transform processes cannot be started: {plain(problem)}") from problem
             attempts += 1
+            timeouts += isinstance(problem, TimeoutError)
 
     def _start_pool(self) -> WorkerPool:
         pool = self._new_pool()
@@ -103,6 +107,7 @@ class TransformStage:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+            resume_helpers()
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -115,8 +120,10 @@ class TransformStage:
         try:
             while not self._stop.aborted.is_set() and not self._is_finished():
                 self.handoff.resubmit()
-                self._work()
-                self._watchdog.check(self._pool)
+                has_result = self._work()
+                expects_change = self.handoff.in_flight > 0 and not has_result
+                if self._watchdog.is_to_end(self._pool, expects_change=expects_change):
+                    self._pool_died()
                 for result in self._quarantine.poll():
                     self._emit_result(result)
         finally:
@@ -125,16 +132,19 @@ class TransformStage:
     def _is_finished(self) -> bool:
         return self.handoff.is_finished and self._quarantine.is_empty
 
-    def _work(self) -> None:
-        """Keep the pool busy, and emit the results that have arrived."""
+    def _work(self) -> bool:
+        """Keep the pool busy, and emit the results that have arrived; whether there were any."""
+        has_result = False
         try:
             pool = self._pool or self._replace_pool()
             pool.keep_busy()
             for result in pool.results(_POLL_INTERVAL_S):
+                has_result = True
                 if isinstance(result, DiskFull) or self.handoff.acknowledge(result.item.id):
                     self._emit_result(result)
         except BrokenExecutor:
             self._pool_died()
+        return has_result
 
     def _replace_pool(self) -> WorkerPool:
         self._pool = pool = self._new_pool()
@@ -153,7 +163,7 @@ class TransformStage:
         self.handoff.disconnect()
         pool, self._pool = self._pool, None
         if pool is not None:
-            verdict = judge(pool.reap(), self._watchdog.killed)
+            verdict = judge(pool.reap(), self._watchdog.overdue, self._watchdog.stopped)
             for assignment in verdict.timed_out:
                 if task := self.handoff.reclaim(assignment.item_id):
                     spans = interrupted_spans(task, assignment, time.monotonic())
@@ -174,6 +184,7 @@ class TransformStage:
                 each.shutdown()
             else:
                 each.terminate()
+        resume_helpers()
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

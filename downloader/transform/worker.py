@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from downloader.clock import ActiveClock
 from downloader.config.settings import TransformOptions
 from downloader.handoff import Channel, TransformTask, take
 from downloader.model.failures import FailureKind, Stage
@@ -37,6 +38,9 @@ BATCH_S = 0.2
 BATCH_WAIT_S = 1.0
 """Seconds it waits for the first item of a batch."""
 
+_LOOK_INTERVAL_S = 0.5
+"""Seconds between looks at the time of an item; below `MAX_STEP_S` of the clock."""
+
 _EXTENSIONS = {"jpeg": "jpg", "heif": "heic"}
 """File name extensions of source formats, where they differ from the format's name."""
 
@@ -49,6 +53,43 @@ class Slot(Structure):
 
 class SoftTimeout(BaseException):
     """The soft alarm. Not an Exception, so that no handler for broken images catches it."""
+
+
+class ItemTimer:
+    """Raises SoftTimeout in the main thread once an item has had `limit_s` seconds.
+
+    Time in which this process is stopped does not count, but the system's timer runs on; so the clock is
+    looked at every half second. A decoder in C code delays these looks, so the CPU time of the thread counts as well.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._clock = ActiveClock()
+        self._started_s = self._cpu_started_s = 0.0
+        self._is_running = False
+        signal.signal(signal.SIGALRM, self._look)
+
+    def __enter__(self) -> None:
+        self._clock.beat()
+        self._started_s, self._cpu_started_s = self._clock(), time.thread_time()
+        self._is_running = True
+        self._wait(self.limit_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._is_running = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _wait(self, left_s: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, min(left_s, _LOOK_INTERVAL_S))
+
+    def _look(self, _signal: int, _frame: FrameType | None) -> None:
+        if not self._is_running:  # the item was done before the interpreter came to call this
+            return
+        self._clock.beat()
+        left_s = self.limit_s - max(self._clock() - self._started_s, time.thread_time() - self._cpu_started_s)
+        if left_s <= 0:
+            raise SoftTimeout
+        self._wait(left_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +107,7 @@ class WorkerContext:
 
     channel: Channel
     slot: Any
+    timer: ItemTimer
     config: WorkerConfig
 
 
@@ -81,7 +123,7 @@ def initialize(
     """Set this process up: its slot, its memory limit, its signals, and its end when the parent is gone."""
     global _context  # noqa: PLW0603 - a pool initializer can leave its result nowhere else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone handles Ctrl-C
-    signal.signal(signal.SIGALRM, _raise_timeout)
+    timer = ItemTimer(config.settings.item_timeout)
     silence_stderr()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _limit_memory(config.settings.worker_memory)
@@ -90,11 +132,7 @@ def initialize(
         slots_taken.value += 1
     slot = slots[index]
     slot.pid = os.getpid()
-    _context = WorkerContext(channel=channel, slot=slot, config=config)
-
-
-def _raise_timeout(_signal: int, _frame: FrameType | None) -> None:
-    raise SoftTimeout
+    _context = WorkerContext(channel=channel, slot=slot, timer=timer, config=config)
 
 
 def _exit_with_parent() -> None:
@@ -147,15 +185,11 @@ def transform(task: TransformTask) -> WorkerResult:
     slot.item_id = task.fetched.item.id
     recorder = SpanRecorder(lane_of(slot.pid))
     recorder.add(Phase.QUEUE, task.queued_s, slot.started_s)
-    limit_s = context.config.settings.item_timeout
     try:
-        signal.setitimer(signal.ITIMER_REAL, limit_s)
-        try:
+        with context.timer:
             return _transform(task, context.config, recorder)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
     except SoftTimeout:
-        return timed_out(task, limit_s, recorder.spans())
+        return timed_out(task, context.timer.limit_s, recorder.spans())
     finally:
         slot.item_id = 0
 

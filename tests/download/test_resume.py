@@ -228,7 +228,7 @@ def test_other_statuses_are_failures_of_their_own(status: int) -> None:
 
 def test_a_206_that_nobody_asked_for_is_refused() -> None:
     """RFC 9110, 15.3.7: a 206 answers a Range; without one even a fitting range is not what it seems."""
-    for part in (Part(), Part(bytes=100, total=1000), Part(bytes=100, total=1000, validator=WEAK)):
+    for part in (Part(bytes=100, total=1000), Part(bytes=100, total=1000, validator=WEAK)):
         decision = decide(part, rest(start=part.bytes))
         assert isinstance(decision, Refuse)
         assert decision.kind is FailureKind.PROTOCOL
@@ -344,3 +344,33 @@ def test_checkpoints_keep_their_distance(steps: list[tuple[int, float]]) -> None
         due = size - last[0] >= 1024**2 and now_s - last[1] >= 2.0
         assert checkpoints.due(size, now_s) is due
         last = (size, now_s) if due else last
+
+
+def whole(**more: object) -> Response:
+    """A 206 that has all 1,000 bytes, unless told otherwise."""
+    return rest(**{"start": 0, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "total"),
+    [
+        (whole(), 1000),
+        (whole(content_length=1000), 1000),
+        (whole(end=0, total=1, content_length=1), 1),
+        (whole(start=1), None),
+        (whole(end=998), None),
+        (whole(total=None), None),
+        (whole(content_length=999), None),
+        (whole(media_type="multipart/byteranges"), None),
+        (response(status=206), None),
+        (response(status=206, content_range=UnsatisfiedRange(total=1000)), None),
+    ],
+)
+def test_a_206_that_nobody_asked_for_may_have_all_of_it(answer: Response, total: int | None) -> None:
+    """Some servers answer every request with a range: all of it is taken, a part never."""
+    decision = decide(Part(), answer)
+    if total is not None:
+        assert decision == Restart(total=total)
+    else:
+        assert isinstance(decision, Refuse)
+        assert decision.kind is FailureKind.PROTOCOL

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from downloader.http.coding import (
     BOMB_FROM_BYTES,
     MAX_LAYERS,
+    MAX_TAIL_BYTES,
     STEP_BYTES,
     CodingError,
     CorruptStream,
@@ -92,13 +93,48 @@ def test_every_cut_is_noticed(name: str, pack: Callable[[bytes], bytes]) -> None
             decoded(name, data[:end])
 
 
-@every_coding
-def test_what_follows_the_end_is_noticed(name: str, pack: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("key", ["zlib", "raw", "br", "zstd"])
+def test_what_follows_the_end_is_noticed(key: str) -> None:
     """Trailing garbage is CorruptStream, in the chunk of the end as in one of its own."""
+    name, pack = PACKERS[key]
     data = pack(b"body") + b"garbage" * 5
     for chunk in (len(data), len(data) - 35, 1):
         with pytest.raises(CorruptStream):
             decoded(name, data, chunk)
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\0" * 1000, b"garbage" * 5, b"\n", b"\0\x1f\x8b", b"x\x1f\x8b"])
+@pytest.mark.parametrize("chunk", [1, 7, 10_000])
+def test_what_follows_gzip_is_left_out(tail: bytes, chunk: int) -> None:
+    """Zeros and garbage after members whose checksums are right are no part of the body, as in browsers and gzip(1)."""
+    assert decoded("gzip", gzip.compress(b"one,") + gzip.compress(b"two") + tail, chunk) == b"one,two"
+
+
+@pytest.mark.parametrize("tail", [b"\x1f", b"\x1f\x8b", b"\x1f\x8b\x08\0"])
+def test_another_member_that_breaks_off_is_noticed(tail: bytes) -> None:
+    """What begins as another member is none that may be left out."""
+    for chunk in (1, 10_000):
+        with pytest.raises(TruncatedStream):
+            decoded("gzip", gzip.compress(b"one") + tail, chunk)
+
+
+def test_another_member_that_is_damaged_is_noticed() -> None:
+    """A wrong checksum of the second member fails the body."""
+    with pytest.raises(CorruptStream):
+        decoded("gzip", gzip.compress(b"one") + gzip.compress(b"two")[:-8] + bytes(8))
+
+
+def test_a_long_tail_is_noticed() -> None:
+    """Something that goes on and on is no padding."""
+    with pytest.raises(CorruptStream):
+        decoded("gzip", gzip.compress(b"body") + bytes(MAX_TAIL_BYTES + 1))
+    assert decoded("gzip", gzip.compress(b"body") + bytes(MAX_TAIL_BYTES)) == b"body"
+
+
+def test_gzip_under_the_name_of_deflate() -> None:
+    """Some servers mix the two up; the first two bytes tell."""
+    for chunk in (1, 10_000):
+        assert decoded("deflate", gzip.compress(PHOTO), chunk) == PHOTO
 
 
 @every_coding
@@ -135,21 +171,31 @@ def test_layers_come_off_last_first() -> None:
     """RFC 9110, 8.4: codings are listed in the order they were applied; `identity` and empty elements are none."""
     data = zlib.compress(gzip.compress(PHOTO))
     assert decoded("gzip, identity, , DEFLATE", data) == PHOTO
+    assert decoded('aws-chunked,"gzip", utf-8, deflate;q=1', data) == PHOTO
     with pytest.raises(CorruptStream):
         decoded("deflate, gzip", data)
     with pytest.raises(TruncatedStream):
         decoded("gzip, gzip", gzip.compress(gzip.compress(PHOTO)[:-1]))
 
 
-@pytest.mark.parametrize("name", ["", "identity", " Identity ,"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "identity", " Identity ,", ",", "UTF-8", "utf8", "none", "binary", "8bit", "base64", "image/jpeg", "*"),
+        *("aws-chunked", "amz-1.0", "chunked", "iso-8859-1", "text/html; charset=utf-8", "no", "null", '""', "\xe9"),
+        *("identity, utf-8", "br2"),
+    ],
+)
 def test_no_coding_passes_bytes_on(name: str) -> None:
-    """A body that is not coded comes out as it is, and is counted too."""
+    """Words that name no coding change no bytes; they are counted against the limit too."""
     assert decoded(name, PHOTO) == PHOTO
     with pytest.raises(LimitExceeded):
         decoded(name, PHOTO, limit=len(PHOTO) - 1)
 
 
-@pytest.mark.parametrize("name", ["compress", "gzip, exi", "*", "gzip;q=1", "br2", ", ".join(["gzip"] * 6)])
+@pytest.mark.parametrize(
+    "name", ["compress", "gzip, exi", "x-bzip2", "xz", "sdch", "utf-8, compress", ", ".join(["gzip"] * 6)]
+)
 def test_unknown_codings_are_named_before_any_byte(name: str) -> None:
     """What cannot be undone is told at once; more than five layers are refused (urllib3 GHSA-gm62)."""
     with pytest.raises(UnknownCoding):

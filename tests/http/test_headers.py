@@ -105,6 +105,12 @@ def test_a_range_is_read_if_its_numbers_agree(start: int, end: int, total: int) 
     assert content_range(f"BYTES {start}-{end}/*") == unknown
 
 
+@pytest.mark.parametrize("value", ["bytes=0-9/10", "bytes: 0-9/10", "bytes:0-9/10", "bytes \t0-9/10 "])
+def test_ranges_with_another_separator(value: str) -> None:
+    """Some servers write the unit as in Range, or as a field; curl reads that as well."""
+    assert content_range(value) == ContentRange(start=0, end=9, total=10)
+
+
 def test_a_range_knows_where_it_stops() -> None:
     """The header counts the last byte in; `stop` does not."""
     sent = content_range("bytes 100-199/200")
@@ -114,7 +120,8 @@ def test_a_range_knows_where_it_stops() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "bytes", "bytes */*", "bytes 0-9", "bytes=0-9/10", "bytes 0-9/10, bytes 0-9/10", "bytes -9/10", "bytes 0-/10",
+    ["", "bytes", "bytes */*", "bytes 0-9",
+     "bytes0-9/10", "bytes==0-9/10", "bytes 0-9/10, bytes 0-9/10", "bytes -9/10", "bytes 0-/10",
      "bytes 0-9/-10", "items 0-9/10", "bytes 0 - 9/10", "bytes 0-9/9", "bytes 5-4/10", "bytes 0-9/1" + "0" * 18,
      "bytes \u0660-9/10"],
 )  # fmt: skip

@@ -7,8 +7,11 @@ import pytest
 from wire import OK, MakeRun, Server, answering, request_of, secured
 
 from downloader.config.settings import DownloadOptions
+from downloader.errors import ConfigError
 from downloader.http.connection import MAX_IDLE_CONNECTIONS
+from downloader.http.errors import FetchError
 from downloader.http.proxies import Proxies, Proxy
+from downloader.model.failures import FailureKind
 
 
 class ProxyServer(Server):
@@ -134,14 +137,26 @@ def test_all_proxy_and_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://tls.test:3128")
     monkeypatch.setenv("no_proxy", "b.test")
     proxies = Proxies(DownloadOptions())
-    assert proxies.proxy_for("http", "a.test", 80) == Proxy("http", "all.test", 80, None)
-    assert proxies.proxy_for("https", "a.test", 443) == Proxy("http", "tls.test", 3128, None)
+    assert proxies.proxy_for("http", "a.test", 80) == Proxy("http", "all.test", 80, None, "the proxy variables")
+    assert proxies.proxy_for("https", "a.test", 443) == Proxy("http", "tls.test", 3128, None, "the proxy variables")
     chosen = Proxies(DownloadOptions(proxy="http://[2001:db8::1]:1"))
     assert chosen.proxy_for("https", "b.test", 443) == Proxy("http", "2001:db8::1", 1, None)
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a.test", "https://a.test", "http://", "http://a:b:c", "http://me:secret@:x", "http://me:se/cret@a"]
+    "url",
+    [
+        *("ftp://a.test", "https://a.test", "http://", "http://a:b:c", "http://me:secret@:x", "http://me:se/cret@a"),
+        *(
+            "http://a.test:99999",
+            "http://a b",
+            "http://[::1",
+            "http://[::g]:1",
+            "://a",
+            "http://a..b",
+            "\x1b[31m://secret",
+        ),
+    ],
 )
 def test_a_bad_proxy_names_the_option_and_keeps_the_secret(url: str) -> None:
     """A proxy that cannot be used is told at the start, without its password."""
@@ -149,3 +164,68 @@ def test_a_bad_proxy_names_the_option_and_keeps_the_secret(url: str) -> None:
         Proxies(DownloadOptions(proxy=url))
     assert "secret" not in str(caught.value)
     assert "se/cret" not in str(caught.value)
+
+
+def test_a_proxy_may_be_written_loosely() -> None:
+    """Without a scheme, in capitals, with a name of another alphabet."""
+    for url, host in (
+        ("a.test:1", "a.test"),
+        ("HTTP://A.test:1/", "a.test"),
+        ("http://b\u00fccher.test:1", "xn--bcher-kva.test"),
+    ):
+        found = Proxies(DownloadOptions(proxy=url)).proxy_for("http", "b.test", 80)
+        assert found == Proxy("http", host, 1, None)
+
+
+@pytest.mark.parametrize("variable", [None, "http_proxy", "all_proxy"])
+def test_a_proxy_that_does_not_exist_ends_the_run(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    """It would fail every item; the message names what to change."""
+    if variable:
+        monkeypatch.setenv(variable, "http://me:secret@nowhere.test:1")
+    run = make_run(proxy=None if variable else "http://me:secret@nowhere.test:1")
+    with pytest.raises(ConfigError, match=r"prox.*: nowhere\.test: there is no such host") as caught:
+        run.get("http://a.test/")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_that_does_not_answer_is_named(make_run: MakeRun) -> None:
+    """It may be back later, so it is the item's failure."""
+    with Server(answering) as server:
+        port = server.port
+    run = make_run(proxy=f"http://127.0.0.1:{port}")
+    with pytest.raises(FetchError) as caught:
+        run.get("http://a.test/")
+    assert caught.value.kind is FailureKind.CONNECT
+    assert f"the proxy 127.0.0.1:{port}: " in caught.value.message
+
+
+def test_ipv6_addresses_go_through_proxies(make_run: MakeRun, certificate: tuple[str, str]) -> None:
+    """In brackets, as a URL and as the target of a tunnel (RFC 9110, 7.2 and 9.3.6); TLS is for the bare address."""
+    with Server(secured(answering, certificate)) as server, ProxyServer(server.port) as proxy:
+        run = make_run(proxy=f"http://127.0.0.1:{proxy.port}", insecure=True)
+        assert run.get("http://[2001:db8::1]:8080/a") == (200, b"ok")
+        assert proxy.heads[0].startswith(b"GET http://[2001:db8::1]:8080/a HTTP/1.1\r\n")
+        assert b"Host: [2001:db8::1]:8080\r\n" in proxy.heads[0]
+        assert run.get("https://[2001:db8::1]/a") == (200, b"ok")
+        assert proxy.heads[1].startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n")
+        assert b"Host: [2001:db8::1]:443\r\n" in proxy.heads[1]
+        run.transport.close()
+
+
+def test_odd_lines_of_proxies_are_left_out_too(make_run: MakeRun, certificate: tuple[str, str]) -> None:
+    """The response to CONNECT is a head like any other, and what follows it belongs to TLS."""
+    odd = b"HTTP/1.0 200 Connection established\r\nX Proxy Agent : a\r\nProxy-agent: a\x0cb\r\n\r\n"
+    with Server(secured(answering, certificate)) as server, ProxyServer(server.port, odd) as proxy:
+        run = make_run(proxy=f"http://127.0.0.1:{proxy.port}", ca_file=certificate[0])
+        assert run.get("https://good.test/") == (200, b"ok")
+        run.transport.close()
+
+
+@pytest.mark.parametrize(("no_proxy", "direct"), [("::1", True), ("[::1]", True), ("::2", False), ("::/64", True)])
+def test_no_proxy_for_ipv6(monkeypatch: pytest.MonkeyPatch, no_proxy: str, direct: bool) -> None:
+    """Addresses are compared as such, with and without brackets."""
+    monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert (Proxies(DownloadOptions()).proxy_for("http", "::1", 80) is None) is direct

@@ -186,6 +186,11 @@ FRAMING = st.sampled_from(
         b"X: \x01\r\n",
         b"X : a\r\n",
         b"X\r\n",
+        b"X Y: a\r\n b\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Content-Length : 3\r\n",
+        b"Content-Length\r\n",
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
     ]
 )
 INTERIM = st.sampled_from(

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.report.summary import QueueFigures, StageFigures, Summary, merge, share
+from downloader.scheduling.circuit_breaker import SetAside
 from downloader.telemetry.meters import Histogram
 
 
@@ -52,6 +53,7 @@ def test_json_has_the_keys_that_users_script_against() -> None:
             "pace",
             "cautions",
             "left_alone",
+            "set_aside",
             "rebuilds",
             "interrupted",
             "gave_up",
@@ -97,6 +99,12 @@ summaries = st.builds(
     cautions=st.lists(st.sampled_from(["a", "b", "c"]), unique=True).map(tuple),
     interrupted=st.booleans(),
     gave_up=st.none() | st.sampled_from(["x", "y"]),
+    set_aside=st.dictionaries(st.sampled_from(["a.test", "b.test"]), st.integers(1, 9)).map(
+        lambda hosts: tuple(
+            SetAside(host=host, items=items, reason="down")
+            for host, items in sorted(hosts.items(), key=lambda entry: (-entry[1], entry[0]))
+        )
+    ),
     versions=st.dictionaries(st.sampled_from(["python", "httpx"]), st.sampled_from(["1", "2"])),
 )
 

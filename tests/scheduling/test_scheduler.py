@@ -6,6 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from downloader.model.failures import FailureKind
 from downloader.scheduling.host_queue import Wait
 from downloader.scheduling.interface import Block, Lease
 from downloader.scheduling.scheduler import Entry, ReadHost, ReadNext, Scheduler, read_plan
@@ -134,10 +135,9 @@ def test_a_paused_host_is_not_asked_and_a_blocked_one_says_why() -> None:
     assert scheduler.poll() == Wait(30.0)
     clock.now_s = 30.0
     assert scheduler.poll() == Lease("a", 1)
-    scheduler.block("a", Block(60.0, 429))
-    assert scheduler.blocked("a") == Block(60.0, 429)
-    clock.now_s = 91.0
-    assert scheduler.blocked("a") is None
+    block = Block("busy", FailureKind.HTTP_STATUS, 429)
+    scheduler.block("a", block, 60.0)
+    assert scheduler.poll() == Lease("a", 3, block=block), "at once, with the reason"
 
 
 def test_a_rescheduled_task_comes_back_after_its_delay() -> None:

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 from facts import an_item
 
+from downloader.model.failures import FailureKind
 from downloader.model.items import Fetched
-from downloader.scheduling.interface import Block
+from downloader.scheduling.interface import Block, HostFailure
 from downloader.shards.feed import ShardFeed, ShardLocalFeed
 from downloader.shards.messages import (
     BlockHost,
+    HostAnswered,
+    HostFailed,
     LeaseLocal,
     LeaseUrls,
     PauseHost,
@@ -19,6 +22,9 @@ from downloader.shards.messages import (
     pack_fact,
     pack_item,
 )
+
+BUSY = Block("busy", FailureKind.HTTP_STATUS, 429)
+DOWN = HostFailure("h", 0.1, "refused", FailureKind.CONNECT)
 
 
 class Posted:
@@ -112,17 +118,53 @@ def test_a_kept_task_that_was_given_back_can_be_leased_again(feed: ShardFeed) ->
 
 
 def test_pauses_and_blocks_are_told_to_the_coordinator(feed: ShardFeed, posted: Posted) -> None:
+    """What was not begun goes back: it will be leased again when its time has come, or with the block."""
     feed.pause("h", 3.0)
-    feed.block("h", Block(900.0, 429))
-    assert posted.messages == [PauseHost("h", 3.0), BlockHost("h", 900.0, 429)]
-    assert feed.blocked("h") == Block(900.0, 429)
-    assert feed.blocked("other") is None
+    feed.lease(batch(1, 1))
+    feed.block("h", BUSY, 900.0)
+    assert posted.messages == [PauseHost("h", 3.0), Released(1, 1), BlockHost("h", BUSY, 900.0)]
 
 
-def test_a_block_heard_from_another_shard_holds_here_too(feed: ShardFeed, posted: Posted) -> None:
-    feed.host_blocked(BlockHost("h", 900.0, 503))
-    assert feed.blocked("h") == Block(900.0, 503)
+def test_a_block_comes_with_the_lease(feed: ShardFeed) -> None:
+    feed.host_failed(HostFailed("h", DOWN))
+    feed.lease(replace(batch(1, 1), block=BUSY))
+    lease = feed.take()
+    assert lease is not None
+    assert lease.block == BUSY
+
+
+def test_a_failure_of_a_host_ends_its_batches(feed: ShardFeed, posted: Posted) -> None:
+    """The rest of the batch in which it happened, and those that wait; others go on."""
+    for message in (batch(1, 1, 2), batch(2, 3), batch(3, 4, host="other")):
+        feed.lease(message)
+    lease = feed.take()
+    assert lease is not None
+    feed.done(lease, DOWN)
+    assert posted.messages == [HostFailed("h", DOWN), Released(2, 1), Released(1, 1)]
+    assert take(feed) == 4
+
+
+def test_a_failure_in_another_shard_ends_batches_here(feed: ShardFeed, posted: Posted) -> None:
+    feed.lease(batch(1, 1, 2))
+    feed.host_failed(HostFailed("h", DOWN))
+    assert posted.messages == [Released(1, 2)]
+
+
+def test_a_rescheduled_task_may_go_on_at_another_host(feed: ShardFeed, posted: Posted) -> None:
+    feed.lease(batch(1, 1))
+    lease = feed.take()
+    assert lease is not None
+    feed.reschedule(lease, [lease.task], 0.0, host="mirror", failure=DOWN)
+    assert posted.messages == [HostFailed("h", DOWN), Rescheduled("mirror", (0,), 0.0), Released(1, 0)]
+
+
+def test_an_answer_is_news_only_where_the_host_was_failing(feed: ShardFeed, posted: Posted) -> None:
+    feed.answered("h")
     assert posted.messages == []
+    feed.host_failed(HostFailed("h", DOWN))
+    feed.answered("h")
+    feed.answered("h")
+    assert posted.messages == [HostAnswered("h")]
 
 
 def test_a_limit_holds_threads_back_and_is_counted(feed: ShardFeed) -> None:

@@ -115,7 +115,7 @@ def test_a_bad_row_is_a_row(kind: str, tmp_path: Path) -> None:
     if kind == "folder":
         assert bad.what == File(f"{tmp_path}/images/000001.jpg")
     else:
-        assert bad.what == Invalid(f"{bad.where}: the URL contains spaces or control characters; percent-encode them")
+        assert bad.what == Invalid(f"{bad.where}: not an http or https URL")
         assert bad.source == BAD
 
 

@@ -48,6 +48,10 @@ def png_header(width: int, height: int) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported_format", "an SVG drawing"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported_format", "EPS drawing"),
         (b"8BPS\x00\x01" + b"\x00" * 40, "unsupported_format", "a Photoshop document"),
+        (b"\x01\xda\x01\x01" + bytes(600), "unsupported_format", "an SGI image"),
+        (b"\x0a\x05\x01\x08" + bytes(200), "unsupported_format", "a PCX image"),
+        (b"Pf\n1 1\n-1\n" + bytes(4), "unsupported_format", "a PNM image"),
+        (b"BA" + bytes(12) + b"BM" + bytes(40), "unsupported_format", "an array of OS/2 bitmaps"),
         (b"\xff\x0a" + b"\x00" * 40, "unsupported_format", "a JPEG XL image"),
         (b"\x89PNG\n\x1a\n\x00\x00", "corrupt_image", "as if it were text"),
     ],
@@ -284,7 +288,7 @@ def test_a_tiff_of_an_unknown_kind_is_unsupported_not_corrupt() -> None:
     tag = struct.pack("<HHI", 0x0106, 3, 1)  # PhotometricInterpretation
     at = data.index(tag) + len(tag)
     refused = error_of(data[:at] + struct.pack("<H", 32844) + data[at + 2 :])  # CIE log luminance
-    assert (refused.kind, "kind of TIFF" in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
+    assert (refused.kind, "LogL samples" in refused.message) == (FailureKind.UNSUPPORTED_FORMAT, True)
 
 
 def test_text_of_a_library_is_made_plain() -> None:

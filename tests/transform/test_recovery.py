@@ -13,11 +13,12 @@ from downloader.transform.recovery import (
     ExitCause,
     FailureStreak,
     InterruptedWork,
+    LifeSigns,
     crash_message,
     exit_cause,
     is_to_blame,
     judge,
-    overdue,
+    patience_s,
 )
 
 CRASHED, KILLED, TERMINATED, UNKNOWN = ExitCause
@@ -45,16 +46,20 @@ def test_the_exit_code_tells_why_a_process_ended(exit_code: int | None, cause: E
     assert exit_cause(exit_code) is cause
 
 
-@given(interruptions, st.sets(pids))
-def test_verdicts(interrupted: list[InterruptedWork], killed: set[int]) -> None:
+@given(interruptions, st.sets(pids), st.sets(pids))
+def test_verdicts(interrupted: list[InterruptedWork], overdue: set[int], stopped: set[int]) -> None:
     """Only interrupted items are judged; no item twice; a worker that was terminated with the pool proves nothing."""
-    verdict = judge(interrupted, killed)
+    verdict = judge(interrupted, overdue, stopped)
     timed_out = [assignment.item_id for assignment in verdict.timed_out]
     suspects = [assignment.item_id for assignment in verdict.suspects]
     assert len(set(timed_out + suspects)) == len(timed_out + suspects)
-    assert set(timed_out) == {each.assignment.item_id for each in interrupted if each.assignment.pid in killed}
+    assert set(timed_out) == {each.assignment.item_id for each in interrupted if each.assignment.pid in overdue}
     for item_id in suspects:
-        assert any(each.cause in {CRASHED, KILLED} for each in interrupted if each.assignment.item_id == item_id)
+        assert any(
+            each.cause in {CRASHED, KILLED} or each.assignment.pid in stopped
+            for each in interrupted
+            if each.assignment.item_id == item_id
+        )
 
 
 def test_items_next_to_a_death_are_no_suspects() -> None:
@@ -81,10 +86,26 @@ def test_one_crash_is_enough_and_one_kill_is_not() -> None:
     assert f"{MAX_QUARANTINE_KILLS + 1} times" in crash_message([KILLED] * MAX_QUARANTINE_KILLS)
 
 
-@given(st.lists(assignments, max_size=6), st.floats(0, 200), st.floats(0, 50))
-def test_overdue_assignments(every: list[Assignment], now_s: float, limit_s: float) -> None:
-    late = overdue(every, now_s, limit_s)
-    assert [assignment for assignment in every if now_s - assignment.started_s > limit_s] == late
+@given(st.lists(st.tuples(st.floats(0, 20), st.sets(assignments, max_size=3), st.booleans()), max_size=20))
+def test_life_signs(looks: list[tuple[float, set[Assignment], bool]]) -> None:
+    """A pool is silent from the last look at which something had changed, or nothing was to change."""
+    signs, now_s = LifeSigns(), 100.0
+    changed_s, since_s = now_s, dict[Assignment, float]()
+    assert signs.silent_s(now_s) == 0
+    for number, (step_s, seen, expects_change) in enumerate(looks):
+        now_s += step_s
+        if number == 0 or not expects_change or seen != since_s.keys():
+            changed_s = now_s
+        since_s = {each: since_s.get(each, now_s) for each in seen}
+        signs.observe(seen, now_s, expects_change=expects_change)
+        assert signs.silent_s(now_s) == now_s - changed_s
+        assert set(signs.longer_than(5, now_s)) == {each for each in seen if now_s - since_s[each] > 5}
+
+
+@given(st.floats(0.1, 1e6))
+def test_patience_lasts_longer_than_any_item(limit_s: float) -> None:
+    """Seconds longer, and long enough for a pool to start."""
+    assert max(limit_s + 1, 10) <= patience_s(limit_s) <= limit_s + 10
 
 
 @pytest.mark.parametrize(("failures", "end_s", "hopeless"), [(9, 1000, False), (1000, 59, False), (10, 60, True)])

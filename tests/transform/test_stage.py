@@ -21,6 +21,7 @@ from downloader.model.failures import FailureKind
 from downloader.model.items import Fact, Failed, Fetched, File, Item, OutputName, Skipped, Transformed
 from downloader.model.spans import Phase
 from downloader.stop import Stop
+from downloader.transform import recovery
 from downloader.transform.stage import TransformStage
 
 Outcome = Transformed | Failed | Skipped
@@ -162,9 +163,54 @@ def test_only_the_item_that_kills_its_worker_is_blamed(stage: Stage) -> None:
     assert [span.phase for span in outcomes[13].spans] == [Phase.QUEUE, Phase.DECODE]
 
 
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool counts as dead after 2.5 s of silence, instead of 10 s at least."""
+    monkeypatch.setattr(recovery, "MIN_PATIENCE_S", 0.5)
+
+
+@pytest.mark.usefixtures("impatience")
+@pytest.mark.parametrize("stage", [{"item_timeout": 0.5}], indirect=True)
+def test_idle_workers_that_are_stopped_are_replaced(stage: Stage) -> None:
+    """One of them holds the lock of the queue. Nobody is overdue then, and no process has died."""
+    stage.put(1, noisy(64))
+    while stage.handoff.in_flight:
+        time.sleep(0.01)
+    for pid in stage.stage.pids():
+        os.kill(pid, signal.SIGSTOP)
+    for item_id in range(2, 21):
+        stage.put(item_id, noisy(64))
+    outcomes = stage.finish()
+    assert sorted(outcomes) == list(range(1, 21))
+    assert kinds(outcomes) == {}
+    assert stage.stage.rebuilds == 1
+
+
+@pytest.mark.parametrize("stage", [{"item_timeout": 1.0}], indirect=True)
+def test_a_worker_stopped_at_an_item_does_not_cost_the_item(stage: Stage) -> None:
+    """It hears no alarm, so it is killed; its item, which had no chance, is made by another."""
+    stopped: list[int] = []
+
+    def stop_one(pid: int) -> None:
+        if not stopped:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+
+    watch = stage.whenever_at(5, stop_one)
+    next(watch)
+    for item_id in range(1, 21):
+        stage.put(item_id, noisy(3000) if item_id == 5 else noisy(64))
+    outcomes = stage.finish()
+    next(watch, None)
+    assert stopped
+    assert sorted(outcomes) == list(range(1, 21))
+    assert kinds(outcomes) == {}
+
+
+@pytest.mark.crash
 @pytest.mark.parametrize("stage", [{"item_timeout": 1.0}], indirect=True)
 def test_a_stopped_worker_is_killed_when_its_time_is_up(stage: Stage) -> None:
-    """A worker that is SIGSTOPped hears no alarm: it is killed, and its item fails as transform_timeout."""
+    """When it happens to the item alone too, it fails as transform_timeout."""
     watch = stage.whenever_at(5, lambda pid: os.kill(pid, signal.SIGSTOP))
     next(watch)
     for item_id in range(1, 21):

@@ -114,7 +114,7 @@ def test_messages_about_names_that_are_not_utf8_are_kept(cli: Command) -> None:
     for name in ("caf\udce9-1.jpg", "caf\udce9-2.jpg"):
         (cli.folder / "in" / name).write_bytes(data)
     assert cli("process", "in", "-o", "out", "--dedup", *QUIET).code == 0
-    assert [record["state"] for record in cli.records()] == ["succeeded", "skipped"]
+    assert sorted(record["state"] for record in cli.records()) == ["skipped", "succeeded"]
     (cli.folder / "caf\udce9.txt").write_text("no url\n")
     assert cli("fetch", "caf\udce9.txt", "-o", "raw", *QUIET).code == 1
     (bad,) = cli.records("raw")

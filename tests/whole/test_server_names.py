@@ -27,6 +27,9 @@ def named(disposition: str) -> Callable[[Handler], None]:
         ('attachment; filename="../../../.bashrc"', "bashrc"),
         ('attachment; filename="..\\\\..\\\\con.jpg"', "_con.jpg"),
         ('attachment; filename="a/b"; filename=twice', "b"),
+        ('attachment; filename="C:cat.jpg"', "cat.jpg"),
+        ('attachment; filename="\\\\\\\\host\\share\\D:cat.jpg."', "cat.jpg"),
+        ('attachment; filename="C:"', "x.jpg"),
         ("nonsense;;;", "x.jpg"),
     ],
 )
