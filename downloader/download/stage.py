@@ -77,8 +77,8 @@ class DownloadStage:
 
     @property
     def pace(self) -> str | None:
-        """With `--threads auto`: the number of downloads at a time, and the reason for it."""
-        return f"{self._limiter.limit} at a time in the end: {self._limiter.why}" if self._limiter else None
+        """With `--threads auto`: the reason for the number of downloads at a time."""
+        return self._limiter.why if self._limiter else None
 
     @property
     def transport(self) -> str:

@@ -113,17 +113,20 @@ class ShardFeed:
 
     def done(self, lease: Lease[FetchTask], failure: HostFailure | None = None) -> None:
         """The task of this lease has its outcome; the next one of its batch is ready, unless the host is in trouble."""
+        with self._changed:
+            if failure:
+                self._note(lease.host, failure)
+            self._end(lease, goes_on=failure is None)
+
+    def _end(self, lease: Lease[FetchTask], *, goes_on: bool) -> None:
         assert isinstance(lease, _BatchLease)
         batch = lease.batch
-        with self._changed:
-            self._in_flight -= 1
-            if failure:
-                self._note(batch.host, failure)
-            if batch.tasks and not failure and not self._is_paused(batch.host):
-                self._ready.appendleft(batch)
-                self._changed.notify()
-            else:
-                self._release(batch)
+        self._in_flight -= 1
+        if goes_on and batch.tasks and not self._is_paused(batch.host):
+            self._ready.appendleft(batch)
+            self._changed.notify()
+        else:
+            self._release(batch)
 
     def reschedule(
         self,
@@ -140,8 +143,8 @@ class ShardFeed:
                 self._note(lease.host, failure)
             numbers = tuple(next(self._numbers) for _ in tasks)
             self._kept.update(zip(numbers, tasks, strict=True))
-        self._post(messages.Rescheduled(host or lease.host, numbers, delay_s))
-        self.done(lease)
+            self._post(messages.Rescheduled(host or lease.host, numbers, delay_s))
+            self._end(lease, goes_on=failure is None)
 
     def answered(self, host: str) -> None:
         """Tell the coordinator, if the host was failing."""

@@ -151,11 +151,11 @@ def test_a_failure_in_another_shard_ends_batches_here(feed: ShardFeed, posted: P
 
 
 def test_a_rescheduled_task_may_go_on_at_another_host(feed: ShardFeed, posted: Posted) -> None:
-    feed.lease(batch(1, 1))
+    feed.lease(batch(1, 1, 2))
     lease = feed.take()
     assert lease is not None
     feed.reschedule(lease, [lease.task], 0.0, host="mirror", failure=DOWN)
-    assert posted.messages == [HostFailed("h", DOWN), Rescheduled("mirror", (0,), 0.0), Released(1, 0)]
+    assert posted.messages == [HostFailed("h", DOWN), Rescheduled("mirror", (0,), 0.0), Released(1, 1)]
 
 
 def test_an_answer_is_news_only_where_the_host_was_failing(feed: ShardFeed, posted: Posted) -> None:

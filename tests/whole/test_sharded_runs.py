@@ -233,7 +233,7 @@ def test_an_item_that_kills_its_shard_again_and_again_is_given_up(
     process.communicate(timeout=END_S)
     assert process.returncode == 1
     items = cli.items()
-    assert len(killed) == times
+    assert len(set(killed)) == times, "one process may have asked twice"
     assert [name for name, item in items.items() if item["state"] != "succeeded"] == ["11.jpg"]
     assert items["11.jpg"]["kind"] == "worker_crash"
 
