@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from downloader.config.settings import DownloadOptions, Settings
 from downloader.cpus import usable_cpus
@@ -42,9 +42,7 @@ from downloader.scheduling.backlog import Backlog
 from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
-from downloader.shards.coordinator import Coordinator
 from downloader.shards.pipe import Waker
-from downloader.shards.process import ShardConfig
 from downloader.shards.shares import shard_count, shares_of
 from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources, read_rows
@@ -56,6 +54,9 @@ from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
 from downloader.workspace import Workspace
 from downloader.writer import Writer
+
+if TYPE_CHECKING:
+    from downloader.shards.coordinator import Coordinator
 
 _log = logging.getLogger("downloader")
 
@@ -169,7 +170,12 @@ class _Run:
             stop=self._stop,
         )
 
-    def _sharded(self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None, waker: Waker) -> Coordinator:
+    def _sharded(
+        self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None, waker: Waker
+    ) -> "Coordinator":
+        from downloader.shards.coordinator import Coordinator  # noqa: PLC0415 - most runs have one shard
+        from downloader.shards.process import ShardConfig  # noqa: PLC0415 - as above
+
         workspace = self._workspace
         configs = [
             ShardConfig(
