@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports crash corpus bench bench-peers clean
+	test-transports test-shards crash corpus bench bench-peers clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,8 +71,13 @@ test-transports: $(INSTALLED)  ## slow: everything that downloads, over each HTT
 			tests/download tests/http tests/whole || exit 1; \
 	done
 
-crash: $(INSTALLED)  ## slow: kill real processes many times
-	$(BIN)/python -m pytest -m crash
+test-shards: $(INSTALLED)  ## slow: everything that downloads or runs the command, in two shards
+	DOWNLOADER_CONCURRENCY__SHARDS=2 $(BIN)/python $(PYTEST) tests/download tests/whole tests/test_durability.py
+
+crash: $(INSTALLED)  ## slow: kill real processes many times, with 1, 2 and 4 shards
+	for shards in 1 2 4; do \
+		DOWNLOADER_CONCURRENCY__SHARDS=$$shards $(BIN)/python -m pytest -m crash || exit 1; \
+	done
 
 corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py

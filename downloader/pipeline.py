@@ -13,19 +13,21 @@ this pipeline without a transform stage, `process` without a download stage.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from downloader.config.settings import DownloadOptions, Settings
 from downloader.cpus import usable_cpus
 from downloader.errors import Unaccounted
 from downloader.failure_limit import FailureLimit
 from downloader.journal import Journal, RetryFilter
+from downloader.local import Task
 from downloader.model.failures import is_transient
 from downloader.model.items import Fetched, Transformed
 from downloader.naming.rules import NamingRules
@@ -40,6 +42,8 @@ from downloader.scheduling.backlog import Backlog
 from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
+from downloader.shards.pipe import Waker
+from downloader.shards.shares import shard_count, shares_of
 from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
@@ -52,7 +56,7 @@ from downloader.workspace import Workspace
 from downloader.writer import Writer
 
 if TYPE_CHECKING:
-    from downloader.download.fetch_task import FetchTask
+    from downloader.shards.coordinator import Coordinator
 
 _log = logging.getLogger("downloader")
 
@@ -115,6 +119,7 @@ class _Run:
         self._stop = stop
         processes = settings.concurrency.processes
         self._processes = usable_cpus() if processes == "auto" else processes
+        shards = shard_count(settings, cpus=usable_cpus(), processes=self._processes)
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)
         journal = workspace.journal
@@ -129,6 +134,7 @@ class _Run:
                 replace=settings.output.overwrite == "always",
                 variants=rules.variants,
                 is_foreign=workspace.is_foreign,
+                are_durable=shards > 1,
             ),
             journal.record,
             self._telemetry.observers,
@@ -136,26 +142,61 @@ class _Run:
             prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
         self._limit = FailureLimit(settings.run.max_failures, results, self._writer.emit, stop.draining.set)
-        self._scheduler: Scheduler[FetchTask] = Scheduler(
+        waker = Waker()
+        self._scheduler: Scheduler[Any] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
             breaker=_breaker(settings.download),
             stopped=stop.draining.is_set,
+            changed=waker.wake,
         )
-        backlog = Backlog(journal.open_local, stop.draining.is_set)
-        self._stages: StageGroup = Stages(
-            settings,
-            str(workspace.staging),
+        backlog = Backlog(journal.open_local, stop.draining.is_set, waker.wake)
+        self._stages: StageGroup = (
+            self._stages_here(backlog, duplicates) if shards == 1 else self._sharded(shards, backlog, duplicates, waker)
+        )
+        self._stages.start(stack)  # no thread exists yet
+        self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
+        self._supervisor = Supervisor(stop, self._stages.abort)
+
+    def _stages_here(self, backlog: Backlog[Task], duplicates: Duplicates | None) -> Stages:
+        return Stages(
+            self._settings,
+            str(self._workspace.staging),
             processes=self._processes,
             feed=self._scheduler,
             local_feed=backlog,
             screening=Screening(self._writer.sink, duplicates),
             emit=self._limit.emit,
-            stop=stop,
+            stop=self._stop,
         )
-        self._stages.start(stack)  # no thread exists yet
-        self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
-        self._supervisor = Supervisor(stop, self._stages.abort)
+
+    def _sharded(
+        self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None, waker: Waker
+    ) -> "Coordinator":
+        from downloader.shards.coordinator import Coordinator  # noqa: PLC0415 - most runs have one shard
+        from downloader.shards.process import ShardConfig  # noqa: PLC0415 - as above
+
+        workspace = self._workspace
+        configs = [
+            ShardConfig(
+                settings=settings,
+                root=workspace.root,
+                staging=workspace.staging,
+                processes=processes,
+                is_foreign=workspace.is_foreign,
+                environment=dict(os.environ),
+            )
+            for settings, processes in shares_of(self._settings, shards, self._processes)
+        ]
+        return Coordinator(
+            configs,
+            scheduler=self._scheduler,
+            backlog=backlog,
+            emit=self._limit.emit,
+            claims=duplicates,
+            stop=self._stop,
+            waker=waker,
+        )
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
@@ -183,9 +224,7 @@ class _Run:
         return self._finish()
 
     def _read_plan(self) -> None:
-        from downloader.download.fetch_task import FetchTask  # noqa: PLC0415 - loaded with its stage
-
-        rows = UrlRows(self._workspace.journal, self._writer.call, lambda item: FetchTask(item=item))
+        rows = UrlRows(self._workspace.journal, self._writer.call, self._stages.task)
         read_plan(self._scheduler, rows.following, rows.of_host)
 
     def _tick(self) -> None:
@@ -216,6 +255,8 @@ class _Run:
         for source in self._seen.empty:
             _log.warning("no items in %s", source)
         gauges = self._stages.gauges()
+        if gauges.rebuilds:
+            self._workspace.sweep()
         summary = replace(
             with_figures(
                 summary_of(journal.counts()),

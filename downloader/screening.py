@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import Protocol
 
 from downloader.model.failures import SkipReason, Stage
 from downloader.model.items import Fact, Fetched, FileSpan, Item, Skipped
@@ -18,10 +19,17 @@ from downloader.sinks.interface import Sink
 from downloader.telemetry.interface import Sample
 
 
+class Claims(Protocol):
+    """Tells who had which bytes first."""
+
+    def claim(self, item: Item, digest: str) -> str | None:
+        """The source of the item that had these bytes first; None where this one is the first."""
+
+
 class Screening:
     """Threads may share it. `duplicates` is None where items with the same bytes are wanted all the same."""
 
-    def __init__(self, sink: Sink, duplicates: "Duplicates | None" = None) -> None:
+    def __init__(self, sink: Sink, duplicates: Claims | None = None) -> None:
         self._sink = sink
         self._duplicates = duplicates
 

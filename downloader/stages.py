@@ -6,11 +6,12 @@ A run has one of these in its own process, or one in each of its shards.
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from downloader.config.settings import Settings
 from downloader.handoff import HandOff
 from downloader.local import LocalFeed, LocalStage
+from downloader.model.items import Item
 from downloader.scheduling.interface import Emit, Feed
 from downloader.screening import Screening
 from downloader.stop import Stop
@@ -31,6 +32,9 @@ Start = Callable[[str, Callable[[], None]], threading.Thread]
 
 class StageGroup(Protocol):
     """The stages of a run, wherever they are."""
+
+    def task(self, item: Item) -> Any:  # noqa: ANN401 - each kind of stages has its own
+        """What the scheduler is to hand out for an item."""
 
     def start(self, stack: ExitStack) -> None:
         """Start the processes, before the run has any thread; `stack` ends them if the run never begins."""
@@ -123,6 +127,12 @@ class Stages:
             stop=self._stop,
         )
 
+    def task(self, item: Item) -> "FetchTask":
+        """A first attempt at an item."""
+        from downloader.download.fetch_task import FetchTask  # noqa: PLC0415 - loaded with its stage
+
+        return FetchTask(item=item)
+
     def start(self, stack: ExitStack) -> None:
         """Start the transform processes, and load what downloads need meanwhile."""
         if self._transform:
@@ -158,6 +168,11 @@ class Stages:
         """Wake every thread that waits for a server."""
         if self._download:
             self._download.abort()
+
+    def limit_rate(self, bytes_per_s: float) -> None:
+        """Change the rate that downloads keep to, where there is a limit."""
+        if self._download:
+            self._download.limit_rate(bytes_per_s)
 
     def gauges(self) -> Gauges:
         """How they stand now."""

@@ -133,21 +133,24 @@ class Workspace:
 
         Items whose bytes are gone, or with `keep_fetched` false all that were fetched, are to be fetched again.
         """
-        kept = set(self.journal.parts())
         intact, lost = [], []
         for fetched in self.journal.fetched():
             if keep_fetched and after_crash(State.FETCHED, staged_intact=_is_intact(fetched)) is State.FETCHED:
                 intact.append(fetched)
-                kept.add(Path(fetched.path).name)
             else:
                 lost.append(Requeued(item=fetched.item))
         self.journal.record(lost)
+        self.sweep()
+        return [fetched for fetched in intact if fetched.staged]
+
+    def sweep(self) -> None:
+        """Remove from the staging folder what processes that died have left, while none is at work."""
+        kept = set(self.journal.parts()).union(Path(fetched.path).name for fetched in self.journal.fetched())
         with os.scandir(self.staging) as entries:
             for entry in entries:
                 if entry.name not in kept:
                     with suppress(OSError):  # such as a folder, which is not ours
                         Path(entry.path).unlink()  # ours: the lock says that no other run is alive
-        return [fetched for fetched in intact if fetched.staged]
 
 
 class OutputView:

@@ -46,6 +46,11 @@ class ConcurrencyOptions(Section):
     processes: Processes | Literal["auto"] = option(
         "auto", "transform processes; auto is one per CPU", "-p", metavar="N|auto"
     )
+    shards: Annotated[int, Bounds(at_least=1, at_most=64)] | Literal["auto"] = option(
+        "auto",
+        "processes that share the threads and transform processes; auto is 1 up to 4 CPUs, then one per 4",
+        metavar="N|auto",
+    )
     queue_size: Annotated[int, Bounds(at_least=1, at_most=100_000)] = option(
         64, "largest number of files waiting between download and transform", metavar="N"
     )

@@ -7,17 +7,17 @@ SLOW_WINDOW_S = 30.0
 
 
 class ByteRate:
-    """A limit on the bytes that all threads together receive in a second. Thread-safe."""
+    """A limit on the bytes that all threads together receive in a second. Thread-safe; it may be changed."""
 
-    def __init__(self, bytes_per_s: int) -> None:
-        self._bytes_per_s = bytes_per_s
+    def __init__(self, bytes_per_s: float) -> None:
+        self.bytes_per_s = bytes_per_s
         self._lock = threading.Lock()
         self._free_at_s = 0.0
 
     def delay_s(self, size_bytes: int, now_s: float) -> float:
         """Seconds to wait until `size_bytes`, just received, are within the rate."""
         with self._lock:
-            self._free_at_s = max(self._free_at_s, now_s) + size_bytes / self._bytes_per_s
+            self._free_at_s = max(self._free_at_s, now_s) + size_bytes / self.bytes_per_s
             return self._free_at_s - now_s
 
 

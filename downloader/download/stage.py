@@ -77,8 +77,8 @@ class DownloadStage:
 
     @property
     def pace(self) -> str | None:
-        """With `--threads auto`: the number of downloads at a time, and the reason for it."""
-        return f"{self._limiter.limit} at a time in the end: {self._limiter.why}" if self._limiter else None
+        """With `--threads auto`: the reason for the number of downloads at a time."""
+        return self._limiter.why if self._limiter else None
 
     @property
     def transport(self) -> str:
@@ -102,6 +102,11 @@ class DownloadStage:
         totals = self._throughput.totals(waited_s=self._waited_s(), held_back=self._feed.held_back)
         if limiter.look(active_clock(), totals) != before:
             self._feed.limit(limiter.limit)
+
+    def limit_rate(self, bytes_per_s: float) -> None:
+        """Change the rate of all threads together, where there is a limit."""
+        if self._rate:
+            self._rate.bytes_per_s = bytes_per_s
 
     def abort(self) -> None:
         """Wake every thread that waits for a server."""

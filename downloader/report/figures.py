@@ -36,7 +36,7 @@ def with_figures(counted: Summary, telemetry: RunTelemetry, gauges: Gauges, *, p
         if gauges.queue_size
         else None,
         rebuilds=gauges.rebuilds,
-        pace=gauges.pace,
+        pace=f"{gauges.threads} at a time in the end: {gauges.pace}" if gauges.pace else None,
         is_processor_idle=processes < usable_cpus(),
         peak_rss_parent_bytes=peak_rss_bytes(),
         peak_rss_worker_bytes=queue.peak_worker_rss_bytes,

@@ -18,10 +18,17 @@ class Backlog(Generic[Task]):
     Args:
         read: the rows after a sequence number, at most so many, as pairs of sequence number and task.
         stopped: whether no more tasks are to be handed out.
+        changed: called when rows were added to the plan, or it is complete; for a caller of `poll`.
     """
 
-    def __init__(self, read: Callable[[int, int], Sequence[tuple[int, Task]]], stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        read: Callable[[int, int], Sequence[tuple[int, Task]]],
+        stopped: Callable[[], bool],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._read = read
+        self._tell = changed
         self._stopped = stopped
         self._changed = threading.Condition()
         self._reading = threading.Lock()
@@ -37,6 +44,7 @@ class Backlog(Generic[Task]):
             self._version += 1
             self._is_at_end = False
             self._changed.notify_all()
+        self._tell()
 
     def plan_complete(self) -> None:
         """No more rows will be added to the plan."""
@@ -57,6 +65,21 @@ class Backlog(Generic[Task]):
                     continue
             self._read_on()
         return None
+
+    def poll(self, most: int) -> list[Task]:
+        """As `take`, without waiting, and several: none where there is none now; see `is_finished`."""
+        if self._stopped():
+            return []
+        if not self._tasks:
+            self._read_on()
+        with self._changed:
+            return [self._tasks.popleft() for _ in range(min(most, len(self._tasks)))]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left, now or later."""
+        with self._changed:
+            return self._is_complete and self._is_at_end and not self._tasks
 
     def _read_on(self) -> None:
         """Read the next rows; one thread does, the others wait for it, without keeping `plan_grew` waiting."""

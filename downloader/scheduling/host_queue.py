@@ -7,6 +7,7 @@ Of a host that is failing fewer may be in flight; the tasks of one that is set a
 
 import heapq
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
@@ -97,6 +98,26 @@ class HostQueue(Generic[Task]):
             return name, task
         nexts = [queue[0][0] for queue in (self._timers, self._rescheduled) if queue]
         return Wait(max(min(nexts) - now_s, 0.0) if nexts else None)
+
+    def take_along(self, host: str, most: int, accepts: Callable[[Task], bool]) -> list[Task]:
+        """Further tasks of a host, to be done one by one after the one taken just now: together they count as one.
+
+        None where starts at the host must be apart, where it asked for less or is failing; none that is not accepted.
+        """
+        entry = self._hosts[host]
+        if self._delay_s or entry.recover_at_s is not None or self._breaker.is_failing(host):
+            return []
+        along: list[Task] = []
+        while entry.waiting and len(along) < most and accepts(entry.waiting[0]):
+            along.append(entry.waiting.popleft())
+        self.size -= len(along)
+        return along
+
+    def give_back(self, host: str, tasks: Sequence[Task], now_s: float) -> None:
+        """Put tasks that were taken, and not begun, in front of the others; the one they were taken with is `done`."""
+        self.size += len(tasks)
+        self._host(host).waiting.extendleft(reversed(tasks))
+        self._rotate(host, now_s)
 
     def done(self, host: str, now_s: float) -> None:
         """A task of this host is no longer in flight."""

@@ -50,6 +50,15 @@ class Lease(Generic[Task]):
     block: Block | None = field(default=None, kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseBatch(Generic[Task]):
+    """Tasks of one host that are done one after another, so that they count as one in flight; `block` as of `Lease`."""
+
+    host: str
+    tasks: Sequence[Task]
+    block: Block | None = None
+
+
 class Feed(Protocol[Task]):
     """Hands out tasks, by host. Threads may share it."""
 

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from downloader.scheduling.circuit_breaker import CircuitBreaker, SetAside
 from downloader.scheduling.host_queue import HostQueue, Wait
-from downloader.scheduling.interface import Block, HostFailure, Lease
+from downloader.scheduling.interface import Block, HostFailure, Lease, LeaseBatch
 
 Task = TypeVar("Task")
 
@@ -24,6 +24,8 @@ READ_ROWS = 256
 """Rows read at a time."""
 _MIN_HOST_WINDOW_ROWS = 128
 """Rows of one host in memory; read again when half of them are left."""
+MAX_BATCH_TASKS = 8
+"""Tasks of one host that may be leased together."""
 _POLL_INTERVAL_S = 0.2
 """Seconds between two looks at whether the run ends; everything else wakes the threads that wait."""
 
@@ -66,6 +68,7 @@ class Scheduler(Generic[Task]):
         stopped: whether no more tasks are to be handed out.
         clock: monotonic seconds.
         window_rows: rows held in memory.
+        changed: called when tasks have come from the plan, or its end has; for a caller of `poll_batch`.
     """
 
     def __init__(
@@ -77,10 +80,12 @@ class Scheduler(Generic[Task]):
         stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         window_rows: int = WINDOW_ROWS,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._stopped = stopped
         self._clock = clock
         self._window_rows = window_rows
+        self._changed = changed
         self._breaker = breaker or CircuitBreaker()
         self._queue: HostQueue[Task] = HostQueue(per_host, host_delay_s, self._breaker)
         self._limit: int | None = None
@@ -115,6 +120,44 @@ class Scheduler(Generic[Task]):
             found = self._poll()
             return None if isinstance(found, Wait) and self._is_finished() else found
 
+    def poll_batch(self, share: int, accepts: Callable[[Task], bool]) -> LeaseBatch[Task] | Wait | None:
+        """As `poll`, with more tasks of the same host: one in `share` of those that wait, at most `MAX_BATCH_TASKS`.
+
+        `accepts` says which tasks may be in a batch of several.
+        """
+        with self._tasks_changed:
+            if self._stopped():
+                return None
+            found = self._poll()
+            if isinstance(found, Wait):
+                return None if self._is_finished() else found
+            most = min(self._queue.waiting(found.host) // share, MAX_BATCH_TASKS - 1) if accepts(found.task) else 0
+            along = self._queue.take_along(found.host, most, accepts) if most else []
+            self._plan.note_room(found.host, self._queue)
+            return LeaseBatch(found.host, [found.task, *along], found.block)
+
+    def batch_done(self, batch: LeaseBatch[Task], returned: Sequence[Task] = ()) -> None:
+        """A batch has ended; `returned` are those of its tasks that were not begun."""
+        with self._tasks_changed:
+            now_s = self._clock()
+            if returned:
+                self._queue.give_back(batch.host, returned, now_s)
+            elif batch.block:
+                self._breaker.count(batch.host, batch.block)
+            self._queue.done(batch.host, now_s)
+
+    def host_failed(self, host: str, failure: HostFailure) -> None:
+        """A task of a batch failed for reasons of its host; the batch is done separately, afterwards."""
+        with self._tasks_changed:
+            self._note(host, failure, self._clock())
+
+    def put_again(self, host: str, tasks: Sequence[Task], delay_s: float) -> None:
+        """Hand out tasks of this host after a delay."""
+        with self._tasks_changed:
+            now_s = self._clock()
+            for task in tasks:
+                self._queue.reschedule(host, task, now_s, delay_s)
+
     def _poll(self) -> Lease[Task] | Wait:
         if self._limit is not None and self._queue.in_flight >= self._limit:
             self.held_back += 1
@@ -130,6 +173,12 @@ class Scheduler(Generic[Task]):
         if self._plan.is_wanted(self._queue.size < self._window_rows):
             self._reading_changed.notify()  # not after each task: the reader would compete for the interpreter's lock
         return Lease(host, task, block=self._breaker.next_block(host, now_s))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no task is left: none waiting, none in flight, none in the plan."""
+        with self._tasks_changed:
+            return self._is_finished()
 
     def _is_finished(self) -> bool:
         return self._plan.is_read and not self._queue.size and not self._queue.in_flight
@@ -247,6 +296,7 @@ class Scheduler(Generic[Task]):
                 self._tasks_changed.notify_all()  # threads without a task may end
             else:
                 self._tasks_changed.notify(len(entries))
+        self._changed()
 
 
 class _PlanPosition(Generic[Task]):

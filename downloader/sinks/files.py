@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 
-from downloader.model.failures import FailureKind, SkipReason, Stage
+from downloader.model.failures import SkipReason, Stage
 from downloader.model.items import (
     ORIGINAL,
     Failed,
@@ -27,7 +27,7 @@ from downloader.model.items import (
 )
 from downloader.model.spans import Phase, Span
 from downloader.naming.names import original_path, output_path
-from downloader.sinks.interface import Result
+from downloader.sinks.interface import Result, write_failed
 from downloader.storage.interface import NameRefused, NameTaken, Store
 
 _IMAGE_EXTENSIONS = ("jpg", "png", "webp", "gif", "avif")
@@ -50,21 +50,30 @@ class FilesSink:
         replace: results replace files of any origin that have their names.
         variants: the names of the sizes; they tell what an existing output could be called.
         is_foreign: whether the store held files before any run worked on it.
+        are_durable: whether the files of results are on disk already when they come here.
     """
 
     def __init__(
-        self, store: Store, *, replace: bool = False, variants: Sequence[str | None] = (None,), is_foreign: bool = True
+        self,
+        store: Store,
+        *,
+        replace: bool = False,
+        variants: Sequence[str | None] = (None,),
+        is_foreign: bool = True,
+        are_durable: bool = False,
     ) -> None:
         self._store = store
         self._replace = replace
         self._variants = variants
         self._is_foreign = is_foreign
+        self._are_durable = are_durable
 
     def store(self, batch: Sequence[Result | Failed | Skipped | Unchanged]) -> list[Outcome]:
         """Store the results of a batch durably; other facts pass through."""
         started_s = time.monotonic()
         moves = {index: _moves(fact) for index, fact in enumerate(batch) if isinstance(fact, Transformed | Fetched)}
-        lost = self._store.sync_staged(move.staged for files in moves.values() for move in files)
+        staged = [] if self._are_durable else [move.staged for files in moves.values() for move in files]
+        lost = self._store.sync_staged(staged)
         outcomes: list[Outcome] = [
             fact if isinstance(fact, Failed | Skipped | Unchanged) else self._place(fact.item, moves[index], lost)
             for index, fact in enumerate(batch)
@@ -83,7 +92,7 @@ class FilesSink:
         try:
             for file in files:
                 if file.staged in lost:
-                    return _write_failed(item, lost[file.staged])
+                    return write_failed(item, lost[file.staged])
                 self._store.check(file.output.path, replace=self._replace or item.renewed)
             for file in files:
                 self._store.put(file.staged, file.output.path)
@@ -95,7 +104,7 @@ class FilesSink:
             if not item.renewed:  # otherwise they are known to be its files
                 for path in placed:
                     self._store.remove(path)
-            return _write_failed(item, str(refused))
+            return write_failed(item, str(refused))
         return Stored(item=item, outputs=tuple(file.output for file in files))
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -131,16 +140,12 @@ class FilesSink:
         self._store.close()
 
 
-def _write_failed(item: Item, message: str) -> Failed:
-    return Failed(item=item, stage=Stage.OUTPUT, kind=FailureKind.WRITE, message=message)
-
-
 def _unless_unsafe(outcome: Outcome, unsafe: Mapping[str, str]) -> Outcome:
     """The outcome, or a failure where one of its files could not be made durable."""
     if unsafe and isinstance(outcome, Stored):
         problem = next((unsafe[output.path] for output in outcome.outputs if output.path in unsafe), None)
         if problem is not None:
-            return _write_failed(outcome.item, problem)
+            return write_failed(outcome.item, problem)
     return outcome
 
 

@@ -4,10 +4,21 @@ from collections.abc import Sequence
 from io import BufferedIOBase
 from typing import Protocol
 
+from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import Failed, Fetched, Item, Outcome, PreviousResult, Skipped, Transformed, Unchanged
 
 Result = Transformed | Fetched
 """What is stored: images, or with `fetch` the bytes as they came."""
+
+
+def staged_paths(result: Result) -> list[str]:
+    """The files of a result that are to be stored."""
+    return [result.path] if isinstance(result, Fetched) else [rendition.path for rendition in result.renditions]
+
+
+def write_failed(item: Item, message: str) -> Failed:
+    """The failure of an item whose files cannot be stored."""
+    return Failed(item=item, stage=Stage.OUTPUT, kind=FailureKind.WRITE, message=message)
 
 
 class Sink(Protocol):

@@ -45,6 +45,21 @@ class Gauges:
     transport: str | None = None
 
 
+def together(every: Sequence[Gauges]) -> Gauges:
+    """The gauges of several groups of stages as those of one."""
+    sizes = [each.worker_rss_bytes for each in every if each.worker_rss_bytes is not None]
+    return Gauges(
+        queue_depth=sum(each.queue_depth for each in every),
+        queue_size=sum(each.queue_size for each in every),
+        waited_s=sum(each.waited_s for each in every),
+        worker_rss_bytes=max(sizes, default=None),
+        rebuilds=sum(each.rebuilds for each in every),
+        threads=sum(each.threads for each in every),
+        pace=next((each.pace for each in every if each.pace), None),
+        transport=next((each.transport for each in every if each.transport), None),
+    )
+
+
 class Observer(Protocol):
     """Hears every durable fact, from the writer thread, and a sample ten times a second, from the main thread."""
 

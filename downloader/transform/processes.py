@@ -51,12 +51,30 @@ def starting(patience_s: float | None = None) -> Iterator[None]:
         with broken_pool_if_helpers_die(), _helpers_killed_after(patience_s):
             if has_masks:
                 signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-                resource_tracker.ensure_running()
+                with _without_warnings():
+                    resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)  # again, since starting it unblocks some of them
             yield
     finally:
         if has_masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Processes started in this block do not warn of leaked semaphores.
+
+    A shard that is killed leaves its own behind. The resource tracker, which removes them, would say so on stderr.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager

@@ -273,7 +273,8 @@ def _original(picture: Picture, data: bytes) -> Encoded:
 
 
 def _write(fetched: Fetched, image: Encoded, staging: str) -> Rendition:
-    path = f"{staging}/{fetched.item.id}-{image.variant or 'only'}.{image.extension}"
+    # With its own number: the worker of a shard that was killed may still be at the same item for a moment.
+    path = f"{staging}/{fetched.item.id}-{os.getpid()}-{image.variant or 'only'}.{image.extension}"
     Path(path).write_bytes(image.data)
     return Rendition(
         variant=image.variant,

@@ -28,8 +28,8 @@ Work = Callable[..., WorkerResult]
 
 @pytest.fixture
 def work(tmp_path: Path) -> Iterator[Work]:
-    """Transforms a location in a worker process, with the settings given."""
-    pools: list[WorkerPool] = []
+    """Transforms a location in a worker process, with the settings given; the same process for the same settings."""
+    pools: dict[worker.WorkerConfig, WorkerPool] = {}
     (tmp_path / "staging").mkdir()
 
     def transform(what: File | FileSpan, *, keep_originals: bool = False, **settings: object) -> WorkerResult:
@@ -39,12 +39,13 @@ def work(tmp_path: Path) -> Iterator[Work]:
             staging=str(tmp_path / "staging"),
             keep_originals=keep_originals,
         )
-        pools.append(WorkerPool(1, 1, config))
-        result: WorkerResult = pools[-1].submit(worker.transform, task_of(what)).result(60)
+        if config not in pools:
+            pools[config] = WorkerPool(1, 1, config)
+        result: WorkerResult = pools[config].submit(worker.transform, task_of(what)).result(60)
         return result
 
     yield transform
-    for pool in pools:
+    for pool in pools.values():
         pool.shutdown()
 
 

@@ -109,11 +109,12 @@ def test_answers_about_items_prove_that_the_host_lives(cli: Command, site: Site)
     assert (done.json["succeeded"], done.json["failed"], done.json["set_aside"]) == (1, 299, [])
 
 
-def test_a_run_stops_with_the_failure_that_is_one_too_many(cli: Command, site: Site) -> None:
-    """`--max-failures 50`: no more beyond it than there are downloads at a time."""
+@pytest.mark.parametrize(("shards", "more"), [(1, 8), (2, 50)])
+def test_a_run_stops_with_the_failure_that_is_one_too_many(cli: Command, site: Site, shards: int, more: int) -> None:
+    """`--max-failures 50`: no more beyond it than downloads at a time, and what is on its way from shards."""
     urls = listed(cli, [f"{site.url}/{number}.jpg" for number in range(3000)])
-    done = cli("fetch", urls, "-o", "out", "-t", "8", "--max-failures", "50", *QUIET, "--json")
-    assert 50 < done.json["failed"] <= 50 + 8
+    done = cli("fetch", urls, "-o", "out", "-t", "8", "--max-failures", "50", "--shards", shards, *QUIET, "--json")
+    assert 50 < done.json["failed"] <= 50 + more
     assert "more failures than --max-failures 50" in done.json["gave_up"]
 
 

@@ -24,6 +24,8 @@ from downloader.workspace import STATE_FOLDER
 
 END_S = 60.0
 """Seconds within which everything here must end."""
+PROCESSES = str(max(2, int(os.environ.get("DOWNLOADER_CONCURRENCY__SHARDS", "1"))))
+"""Transform processes; each shard needs one of its own."""
 NUMBER = 120
 """Pictures of a run: some half a second of work for two processes."""
 
@@ -52,7 +54,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[
 def start(photos: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "downloader", "process", str(photos), "-o", str(out), *(more or ("-r", "100"))]
     return subprocess.Popen(
-        [*command, "--progress", "none", "-p", "2"],
+        [*command, "--progress", "none", "-p", PROCESSES],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -62,7 +64,18 @@ def start(photos: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
 
 def complete(photos: Path, out: Path, *more: str) -> None:
     """Give the command again, undisturbed, in this process: everything has its outcome, and staging is empty."""
-    arguments = ("process", photos, "-o", out, *(more or ("-r", "100")), "--progress", "none", "-p", "2", "--json")
+    arguments = (
+        "process",
+        photos,
+        "-o",
+        out,
+        *(more or ("-r", "100")),
+        "--progress",
+        "none",
+        "-p",
+        PROCESSES,
+        "--json",
+    )
     done = Command(out.parent)(*arguments)
     assert (done.code, done.err) == (0, "")
     assert (done.json["total"], done.json["succeeded"]) == (NUMBER, NUMBER)
