@@ -1,10 +1,13 @@
 """The command. Imports little: worker processes import the main module again, and need none of the application."""
 
+import os
 import sys
 from collections.abc import Callable
 
 _TRANSFORMS = frozenset(("run", "process"))
 """Commands that transform; for `retry` only the stored settings tell."""
+_CPUS_OF_ONE_SHARD = 4
+"""Up to so many CPUs `--shards auto` is 1."""
 _RUNS = _TRANSFORMS | {"fetch", "retry"}
 """Commands that handle signals themselves once the application is loaded (`cli/process.py`)."""
 
@@ -27,10 +30,12 @@ def _load(command: str) -> Callable[[], None]:
     from downloader.cli.streams import prepare as prepare_streams  # noqa: PLC0415 - see above
 
     prepare_streams()
-    if command in _TRANSFORMS:
+    has_shards = command in _RUNS and _may_have_shards()
+    if command in _TRANSFORMS or has_shards:
         from downloader.transform.processes import prepare  # noqa: PLC0415 - see above
 
-        prepare()  # first, so that it starts while the application is imported
+        # first, so that it starts while the application is imported
+        prepare(*(["downloader.shards.fork_server"] if has_shards else []))
     from downloader.cli.app import main as run_command_line  # noqa: PLC0415 - see above
 
     if command not in _RUNS:
@@ -38,6 +43,14 @@ def _load(command: str) -> Callable[[], None]:
         if deferred.numbers:
             sys.exit(exit_code(deferred.numbers[0]))
     return run_command_line
+
+
+def _may_have_shards() -> bool:
+    """Whether the run will have several shards, as far as can be told before anything is loaded."""
+    from downloader.cpus import usable_cpus  # noqa: PLC0415 - see above
+
+    named = [argument for argument in sys.argv if argument.startswith("--shards")]
+    return bool(named) or "DOWNLOADER_CONCURRENCY__SHARDS" in os.environ or usable_cpus() > _CPUS_OF_ONE_SHARD
 
 
 if __name__ == "__main__":

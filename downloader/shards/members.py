@@ -3,11 +3,13 @@
 import selectors
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe as Pipes
 from typing import Any
 
+from downloader.errors import CannotGoOn
 from downloader.shards import process as shard_process
 from downloader.shards.holdings import Holdings
 from downloader.shards.pipe import Pipe, Waker
@@ -23,6 +25,10 @@ Shards give one every 0.25 s."""
 _LOCAL_ITEMS_PER_PROCESS = 24
 """Local items that a shard has in hand for each transform process: a process takes up to 16 at once, and needs the next
 ones while its results travel."""
+_MAX_START_ATTEMPTS = 20
+"""As many as of worker pools at the start of a run."""
+_START_PATIENCE_S = 10.0
+"""Seconds that the fork server may take to start a process; then it is stopped, and replaced."""
 _PRESUMED_THREADS = 8
 """Download threads of a shard that has not yet told how many `auto` begins with."""
 
@@ -107,12 +113,22 @@ class Members:
     # -- processes -----------------------------------------------------------------------------------------------------
 
     def start(self, config: ShardConfig) -> None:
-        """Start one, without waiting for it."""
+        """Start one, without waiting for it; raises CannotGoOn if no process can be started."""
+        for _ in range(_MAX_START_ATTEMPTS):
+            try:
+                self._start(config)
+            except BrokenProcessPool as problem:  # the fork server has died or is stopped: the next attempt has another
+                last = problem
+            else:
+                return
+        raise CannotGoOn(f"shards cannot be started: {last}") from last
+
+    def _start(self, config: ShardConfig) -> None:
         from_shard, shard_sends = Pipes(duplex=False)
         shard_receives, to_shard = Pipes(duplex=False)
         number = self._started
         self._started += 1
-        with shard_sends, shard_receives, starting():
+        with shard_sends, shard_receives, starting(_START_PATIENCE_S):
             process = start_context().Process(
                 target=shard_process.run_shard, args=(config, shard_receives, shard_sends), name=f"shard-{number}"
             )

@@ -19,17 +19,25 @@ _BLOCKED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 _POLL_INTERVAL_S = 0.25
 
 
+_preload = ["downloader.transform.fork_server"]
+"""What the fork server of this process loads for its children."""
+
+
 def start_context() -> ForkServerContext | SpawnContext:
     """How processes are started: never by fork, since the parent has threads (gh-84559)."""
     if "forkserver" in get_all_start_methods():
         server = get_context("forkserver")
-        server.set_forkserver_preload(["downloader.transform.fork_server"])
+        server.set_forkserver_preload(_preload)
         return server
     return get_context("spawn")
 
 
-def prepare() -> None:
-    """Start the fork server, where there is one, so that it loads (0.2 s) while the parent does something else."""
+def prepare(*more: str) -> None:
+    """Start the fork server, where there is one, so that it loads (0.2 s) while the parent does something else.
+
+    `more` are modules that it loads as well.
+    """
+    _preload.extend(more)
     if isinstance(start_context(), ForkServerContext):
         from multiprocessing import forkserver  # noqa: PLC0415 - not on Windows
 
