@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports test-shards crash corpus bench bench-peers clean
+	test-transports test-shards crash corpus bench bench-coordinator bench-peers clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensi
 bench: $(INSTALLED)  ## slow: compare with other programs; BENCH='--write', '--scale 0.1 web' or '--profile'
 	$(BIN)/python -m pytest benchmarks  # that they count and compare rightly
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-coordinator: $(INSTALLED)  ## slow: how many items a second the coordinator of shards can lease and record
+	$(BIN)/python -m benchmarks.coordinator $(BENCH)
 
 bench-peers: $(INSTALLED)  ## install what `make bench` compares with and pip has; the others are found on the PATH
 	$(PYTHON) -m venv .venv-bench/img2dataset

@@ -21,6 +21,7 @@ from typing import Any
 Setting = Mapping[str, int]
 
 OURS = "downloader"
+SHARDED = "downloader, 2 shards"
 CURL = "curl -Z"
 ARIA2 = "aria2c"
 WGET2 = "wget2"
@@ -116,12 +117,10 @@ ENVIRONMENT = {
 
 def from_web() -> tuple[Contestant, ...]:
     """URLs to 256-pixel JPEGs."""
-    ours = Contestant(
-        name=OURS,
-        needs=("downloader",),
-        line="{downloader} run {urls} -o {out} --resize 256x256 --quality 85 --threads {n} --per-host {n}"
+    ours = _ours(
+        "{downloader} run {urls} -o {out} --resize 256x256 --quality 85 --threads {n} --per-host {n}"
         " --processes {cores} --progress none",
-        settings=_DOWNLOADS,
+        _DOWNLOADS,
     )
     img2dataset = Contestant(
         name=IMG2DATASET,
@@ -143,7 +142,16 @@ def from_web() -> tuple[Contestant, ...]:
         settings=_DOWNLOADS,
     )
     pairs = ((CURL, VIPS), (CURL, GM), (ARIA2, VIPS), (ARIA2, GM), (WGET2, VIPS))
-    return (ours, img2dataset, libcurl, *(_then(fetcher, imager) for fetcher, imager in pairs))
+    return (*ours, img2dataset, libcurl, *(_then(fetcher, imager) for fetcher, imager in pairs))
+
+
+def _ours(line: str, settings: tuple[Setting, ...]) -> tuple[Contestant, Contestant]:
+    """This program, in one interpreter and in two shards."""
+    one, two = (
+        Contestant(name=name, needs=("downloader",), line=f"{line} --shards {shards}", settings=settings)
+        for name, shards in ((OURS, 1), (SHARDED, 2))
+    )
+    return one, two
 
 
 def _then(fetcher: str, imager: str) -> Contestant:
@@ -174,17 +182,12 @@ def from_folder() -> tuple[Contestant, ...]:
 def bytes_only(threads: int | None = None) -> tuple[Contestant, ...]:
     """URLs to the same bytes in files; with `threads` fixed, or tried."""
     settings: tuple[Setting, ...] = _DOWNLOADS if threads is None else ({"n": threads},)
-    ours = Contestant(
-        name=OURS,
-        needs=("downloader",),
-        line="{downloader} fetch {urls} -o {out} --threads {n} --per-host {n} --progress none",
-        settings=settings,
-    )
+    ours = _ours("{downloader} fetch {urls} -o {out} --threads {n} --per-host {n} --progress none", settings)
     peers = (
         Contestant(name=name, needs=(program,), line=line.replace("{to}", "{out}"), settings=settings)
         for name, (program, line) in _FETCHERS.items()
     )
-    return (ours, *peers)
+    return (*ours, *peers)
 
 
 def command(line: str, setting: Setting, places: Mapping[str, Any]) -> str:

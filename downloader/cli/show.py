@@ -88,6 +88,8 @@ def _stages(summary: Mapping[str, Any]) -> list[str]:
                 f"{name}: {stage[workers]} {workers}, {busy} % busy, "
                 f"{median:.0f} ms an item (99 % within {slow:.0f} ms)"
             )
+    if summary.get("shards", 1) > 1:
+        lines.append(f"these were in {summary['shards']} shards")
     return lines
 
 

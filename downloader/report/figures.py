@@ -35,6 +35,7 @@ def with_figures(counted: Summary, telemetry: RunTelemetry, gauges: Gauges, *, p
         )
         if gauges.queue_size
         else None,
+        shards=gauges.shards,
         rebuilds=gauges.rebuilds,
         pace=f"{gauges.threads} at a time in the end: {gauges.pace}" if gauges.pace else None,
         is_processor_idle=processes < usable_cpus(),

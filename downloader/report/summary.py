@@ -127,6 +127,8 @@ class Summary:
     """Files of input folders that were not images by their names."""
     set_aside: Sequence[SetAside] = ()
     """Hosts of which items were not tried, those with the most first."""
+    shards: int = 1
+    """Processes that the threads and transform processes were in."""
     rebuilds: int = 0
     """How often the transform processes had to be replaced."""
     interrupted: bool = False
@@ -187,6 +189,7 @@ class Summary:
             "cautions": list(self.cautions),
             "left_alone": self.left_alone,
             "set_aside": [asdict(entry) for entry in self.set_aside[:_MAX_HOSTS_SHOWN]],
+            "shards": self.shards,
             "rebuilds": self.rebuilds,
             "interrupted": self.interrupted,
             "gave_up": self.gave_up,
@@ -223,6 +226,7 @@ def merge(a: Summary, b: Summary) -> Summary:
         cautions=tuple(dict.fromkeys((*a.cautions, *b.cautions))),
         left_alone=a.left_alone + b.left_alone,
         set_aside=_merged_hosts(a.set_aside, b.set_aside),
+        shards=max(a.shards, b.shards),
         rebuilds=a.rebuilds + b.rebuilds,
         interrupted=a.interrupted or b.interrupted,
         gave_up=a.gave_up or b.gave_up,

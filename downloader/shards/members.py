@@ -146,7 +146,9 @@ class Members:
         shard.process.kill()  # it has closed its pipe, and may still be there
         shard.process.join()
         last = replace(shard.gauges, queue_depth=0, worker_rss_bytes=None)
-        self._past.append(replace(last, queue_size=0, threads=0, rebuilds=last.rebuilds + 1) if is_replaced else last)
+        self._past.append(
+            replace(last, queue_size=0, threads=0, shards=0, rebuilds=last.rebuilds + 1) if is_replaced else last
+        )
         code: int | None = shard.process.exitcode
         return code
 

@@ -33,6 +33,7 @@ class Gauges:
     the time that threads have waited at that queue, together. `worker_rss_bytes` is the largest resident size of a
     transform process. `rebuilds` counts worker pools that were replaced, `threads` the downloads that there may be at a
     time. With `--threads auto`, `pace` gives the reason for that number. `transport` is the package that speaks HTTP.
+    `shards` counts the processes that they are in.
     """
 
     queue_depth: int = 0
@@ -43,6 +44,7 @@ class Gauges:
     threads: int = 0
     pace: str | None = None
     transport: str | None = None
+    shards: int = 1
 
 
 def together(every: Sequence[Gauges]) -> Gauges:
@@ -57,6 +59,7 @@ def together(every: Sequence[Gauges]) -> Gauges:
         threads=sum(each.threads for each in every),
         pace=next((each.pace for each in every if each.pace), None),
         transport=next((each.transport for each in every if each.transport), None),
+        shards=sum(each.shards for each in every),
     )
 
 

@@ -54,6 +54,7 @@ def test_json_has_the_keys_that_users_script_against() -> None:
             "cautions",
             "left_alone",
             "set_aside",
+            "shards",
             "rebuilds",
             "interrupted",
             "gave_up",

@@ -58,6 +58,7 @@ def timeless(record: dict[str, Any]) -> dict[str, Any]:
 def test_equal_bytes_are_kept_once_over_all_shards(cli: Command, site: Site) -> None:
     urls = listed(cli, site, 30, {f"/{index}.jpg": picture(seed=index // 10) for index in range(30)})
     summary = run(cli, urls, "--shards", 2, "--dedup")
+    assert summary["shards"] == 2
     assert (summary["succeeded"], summary["skips"]) == (3, {"duplicate": 27})
 
 
