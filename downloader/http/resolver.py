@@ -20,6 +20,9 @@ Lookup = Callable[..., Sequence[tuple[Any, ...]]]
 TTL_S = 300.0
 """Seconds a result is cached. `getaddrinfo` does not report a TTL; 300 s is what Cloudflare gives all names that it
 fronts, and a name that moves earlier is looked up again once no connection can be made (`forget`)."""
+NEGATIVE_TTL_S = 20.0
+"""Seconds it is remembered that a name does not exist, as nscd does by default (nscd.conf(5), negative-time-to-live):
+otherwise each of a thousand rows of a dead host asks the name server, which may drop so many questions."""
 MAX_NAMES = 100_000
 """Results cached, about 40 MB; the oldest goes first."""
 MAX_LOOKUPS = 32
@@ -48,8 +51,9 @@ class Address:
 class Resolver:
     """Resolves host names, for all threads of a run.
 
-    Results are cached, failures are not. Threads that ask for the same name at the same time share one lookup. Lookups
-    run in daemon threads, because `getaddrinfo` can neither be given a timeout nor be stopped.
+    Results are cached, and for a short time that there is no such host; other failures are not. Threads that ask for
+    the same name at the same time share one lookup. Lookups run in daemon threads, because `getaddrinfo` can neither be
+    given a timeout nor be stopped.
 
     Args:
         lookup: works like `socket.getaddrinfo`.
@@ -74,7 +78,9 @@ class Resolver:
         self._max_lookups = max_lookups
         self._clock_s = clock_s
         self._lock = threading.Lock()
-        self._cache: dict[str, tuple[float, list[_Found]]] = {}  # oldest first, with the time each expires
+        self._cache: dict[
+            str, tuple[float, list[_Found] | ResolveError]
+        ] = {}  # oldest first, with the time each expires
         self._pending: dict[str, Future[list[_Found] | ResolveError]] = {}
         self._queue: deque[str] = deque()
         self._working = 0
@@ -82,13 +88,13 @@ class Resolver:
     def cached(self, host: str, port: int) -> list[Address] | None:
         """The addresses of a host if no lookup is needed: they are cached, or the host is an address."""
         name = host.lower()
-        found = _literal(name)
+        found: list[_Found] | ResolveError | None = _literal(name)
         if found is None:
             with self._lock:
                 expires_s, found = self._cache.get(name, (0.0, None))
             if expires_s <= self._clock_s():
                 return None
-        return None if found is None else _addresses(found, port)
+        return None if found is None or isinstance(found, ResolveError) else _addresses(found, port)
 
     def resolve(
         self, host: str, port: int, timeout_s: float, *, aborted: Callable[[], bool] = lambda: False
@@ -141,7 +147,9 @@ class Resolver:
             with self._lock:
                 future = self._pending.pop(name)
                 if not isinstance(answer, ResolveError):
-                    self._store(name, answer)
+                    self._store(name, answer, self._ttl_s)
+                elif not answer.transient:
+                    self._store(name, answer, NEGATIVE_TTL_S)
             future.set_result(answer)
 
     def _next(self) -> str | None:
@@ -165,9 +173,9 @@ class Resolver:
             # A defect, but one that must be reported: without a result, all threads that ask for this name would wait.
             return ResolveError(False, f"the lookup failed: {error!r}")
 
-    def _store(self, name: str, found: list[_Found]) -> None:
+    def _store(self, name: str, found: list[_Found] | ResolveError, ttl_s: float) -> None:
         self._cache.pop(name, None)  # so that it becomes the newest
-        self._cache[name] = (self._clock_s() + self._ttl_s, found)
+        self._cache[name] = (self._clock_s() + ttl_s, found)
         if len(self._cache) > self._max_names:
             del self._cache[next(iter(self._cache))]
 

@@ -66,10 +66,10 @@ def advise(
 
 def _on_hosts(set_aside: Sequence[SetAside]) -> list[str]:
     advice = [
-        f"{entry.items} items of {entry.host} were not tried: {entry.reason}; `retry` takes them, once it is well again"
+        f"{entry.items} items of {entry.host} were set aside: {entry.reason}; `retry` takes them when it is well again"
         for entry in set_aside[:_MAX_HOSTS]
     ]
     if others := set_aside[_MAX_HOSTS:]:
         items = sum(entry.items for entry in others)
-        advice.append(f"{items} items of {len(others)} other hosts were not tried either: `retry` takes them")
+        advice.append(f"{items} items of {len(others)} other hosts were set aside as well: `retry` takes them")
     return advice

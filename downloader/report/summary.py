@@ -126,7 +126,7 @@ class Summary:
     left_alone: int = 0
     """Files of input folders that were not images by their names."""
     set_aside: Sequence[SetAside] = ()
-    """Hosts of which items were not tried, those with the most first."""
+    """Hosts of which items were set aside, those with the most first."""
     shards: int = 1
     """Processes that the threads and transform processes were in."""
     rebuilds: int = 0

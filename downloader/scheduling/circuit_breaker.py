@@ -112,6 +112,11 @@ class CircuitBreaker:
         """Whether the last attempt at a host failed."""
         return host in self._troubles
 
+    def is_doubtful(self, host: str) -> bool:
+        """Whether half of the failures have come that set a host aside."""
+        trouble = self._troubles.get(host)
+        return trouble is not None and self._attempts is not None and 2 * trouble.failures >= self._attempts
+
     def is_open(self, host: str) -> bool:
         """Whether the tasks of a host are set aside."""
         return host in self._troubles and self._troubles[host].block is not None

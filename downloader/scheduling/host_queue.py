@@ -88,7 +88,8 @@ class HostQueue(Generic[Task]):
             if not self._may_start(name, host, now_s):
                 self._rotate(name, now_s)
                 continue
-            task = host.waiting.popleft()
+            # Neighbours in a list often share a fault: before the host is blamed, a row from far behind is tried.
+            task = host.waiting.pop() if self._breaker.is_doubtful(name) else host.waiting.popleft()
             host.in_flight += 1
             self.size -= 1
             self.in_flight += 1

@@ -2,13 +2,14 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from downloader.model.items import Row
 
 PATIENCE_S = 0.1
-"""Seconds to wait for another row before those that have come are used."""
+"""Seconds that rows which have come wait for others."""
 _MAX_WAITING = 4000
 """Rows that are read ahead; the planner takes as many at once."""
 
@@ -19,17 +20,19 @@ class _End:
 
 
 def as_they_come(rows: Callable[[], Iterator[Row]]) -> Iterator[Row | None]:
-    """The rows, and None whenever no other has come for a moment.
+    """The rows, and None whenever those before it have waited for a moment, whether others are still coming or not.
 
     A thread of its own reads them, which nobody waits for: it may be blocked when the run ends.
     """
     arrived: queue.Queue[Row | _End] = queue.Queue(_MAX_WAITING)
     threading.Thread(target=_read, args=(rows, arrived), name="list", daemon=True).start()
+    due_s = time.monotonic() + PATIENCE_S
     while True:
         try:
-            entry = arrived.get(timeout=PATIENCE_S)
+            entry = arrived.get(timeout=max(due_s - time.monotonic(), 0.0))
         except queue.Empty:
             yield None
+            due_s = time.monotonic() + PATIENCE_S
             continue
         if not isinstance(entry, _End):
             yield entry

@@ -4,8 +4,9 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -56,7 +57,7 @@ class ListFile:
         try:
             match self._suffix():
                 case "gz":
-                    return cast("BinaryIO", gzip.open(self.path, "rb"))
+                    return _unpacked(Path(self.path).open("rb", buffering=0))
                 case "zst":
                     return cast("BinaryIO", self._zstd().open(self.path, "rb"))
                 case _:
@@ -71,6 +72,13 @@ class ListFile:
         return optional_library(
             _ZSTD_MODULES, path=self.path, needed_for="zstd", package="backports.zstd", extra="codings"
         )
+
+
+@contextmanager
+def _unpacked(file: FileIO) -> Iterator[BinaryIO]:
+    """A gzip file. Without a buffer, a read of a named pipe gives what has come, and waits for no whole block."""
+    with file, gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
+        yield cast("BinaryIO", unpacked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,16 +116,31 @@ def test_a_forgotten_answer_is_asked_for_again() -> None:
     assert names.asked.total() == 2
 
 
-def test_failures_are_not_kept() -> None:
-    """A name that was not there is asked for each time, and served once it is."""
-    names = Names()
+def test_failures_that_may_pass_are_not_kept() -> None:
+    """A name that could not be looked up is asked for each time, and served once it can."""
+    names = Names(a_test=socket.gaierror(socket.EAI_AGAIN, "x"))
     resolver = Resolver(names)
     for _ in range(2):
-        with pytest.raises(ResolveError, match="no such host"):
+        with pytest.raises(ResolveError, match="did not answer"):
             resolver.resolve("a.test", 80, 10)
     names.names["a.test"] = answer("192.0.2.1")
     assert hosts(resolver.resolve("a.test", 80, 10)) == ["192.0.2.1"]
     assert names.asked.total() == 3
+
+
+def test_that_there_is_no_such_host_is_kept_for_a_short_time() -> None:
+    """A thousand rows of a host that is no more ask for it once in a while."""
+    names = Names()
+    now_s = [0.0]
+    resolver = Resolver(names, clock_s=lambda: now_s[0])
+    for now_s[0] in (0.0, 1.0, 19.0):
+        with pytest.raises(ResolveError, match="no such host"):
+            resolver.resolve("a.test", 80, 10)
+    assert resolver.cached("a.test", 80) is None
+    assert names.asked.total() == 1
+    names.names["a.test"] = answer("192.0.2.1")
+    now_s[0] = 21.0
+    assert hosts(resolver.resolve("a.test", 80, 10)) == ["192.0.2.1"]
 
 
 @pytest.mark.parametrize(

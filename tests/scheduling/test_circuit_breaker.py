@@ -77,6 +77,24 @@ def test_fewer_and_fewer_attempts_are_in_flight() -> None:
     assert limits == [None, 3, 2, 1, 1]
 
 
+def test_before_a_host_is_blamed_rows_from_far_behind_are_tried() -> None:
+    """Neighbours in a list often share a fault; rows that have waited for another attempt are neighbours as well."""
+    breaker = CircuitBreaker(4, PATIENCE_S)
+    queue: HostQueue[int] = HostQueue(1, breaker=breaker)
+    for row in range(9):
+        queue.add(HOST, row, 0.0)
+    taken = []
+    for _ in range(4):
+        found = queue.take(0.0)
+        assert not isinstance(found, Wait)
+        taken.append(found[1])
+        breaker.failed(HOST, failure(), 0.0, in_flight=0)
+        queue.done(HOST, 0.0)
+    assert taken == [0, 1, 8, 7]
+    breaker.answered(HOST)
+    assert queue.take(0.0) == (HOST, 2)
+
+
 def test_probes_become_rare_and_a_success_of_one_clears_everything() -> None:
     breaker = failing()
     probes = [now_s for now_s in range(40, 2000) if breaker.next_block(HOST, float(now_s)) is None]

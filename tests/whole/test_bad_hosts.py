@@ -1,8 +1,10 @@
 """Hosts that hang, refuse or throttle for ever cost little, other hosts nothing, and `retry` takes what is left."""
 
+import os
 import socket
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +120,19 @@ def test_a_run_stops_with_the_failure_that_is_one_too_many(cli: Command, site: S
     assert "more failures than --max-failures 50" in done.json["gave_up"]
 
 
+def test_broken_rows_at_the_top_of_a_list_do_not_condemn_the_host(cli: Command, site: Site) -> None:
+    """30 rows that the server fails at, then 100 good ones of the same host: these succeed."""
+
+    def broken(handler: Handler) -> None:
+        send(handler, b"no", 500, "text/plain")
+
+    site.pages = {f"/{number}.jpg": broken for number in range(30)}
+    site.pages |= {f"/{number}.jpg": picture(seed=number) for number in range(30, 130)}
+    urls = listed(cli, [f"{site.url}{path}" for path in site.pages])
+    done = cli("fetch", urls, "-o", "out", "--retries", "1", "--timeout", "1", *QUIET, "--json")
+    assert (done.json["succeeded"], done.json["failed"]) == (100, 30)
+
+
 # -- lists that are still being written --------------------------------------------------------------------------------
 
 
@@ -136,6 +151,21 @@ def test_a_list_on_stdin_starts_as_its_lines_arrive(cli: Command, site: Site) ->
     process.stdin.flush()
     wait_for(cli.folder / "out" / "a.jpg")
     process.communicate(f"{site.url}/b.jpg\n", timeout=60)
+    assert process.returncode == 0
+    assert (cli.folder / "out" / "b.jpg").exists()
+
+
+def test_a_packed_list_in_a_named_pipe_starts_as_its_lines_arrive(cli: Command, site: Site) -> None:
+    site.pages = {"/a.jpg": picture(), "/b.jpg": picture()}
+    pipe = cli.folder / "urls.txt.gz"
+    os.mkfifo(pipe)
+    process = cli.start("fetch", pipe, "-o", "out", "--progress", "none")
+    packer = zlib.compressobj(wbits=31)
+    with pipe.open("wb", buffering=0) as writer:
+        writer.write(packer.compress(f"{site.url}/a.jpg\n".encode()) + packer.flush(zlib.Z_SYNC_FLUSH))
+        wait_for(cli.folder / "out" / "a.jpg")
+        writer.write(packer.compress(f"{site.url}/b.jpg\n".encode()) + packer.flush())
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert (cli.folder / "out" / "b.jpg").exists()
 
