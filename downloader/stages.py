@@ -17,6 +17,7 @@ from downloader.screening import Screening
 from downloader.stop import Stop
 from downloader.telemetry.interface import Gauges
 from downloader.telemetry.sampler import largest_rss_bytes
+from downloader.transform.processes import fork_server_pids
 from downloader.transform.stage import TransformStage
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class Stages:
             queue_size=handoff.size if handoff else 0,
             waited_s=handoff.waited_s if handoff else 0.0,
             worker_rss_bytes=largest_rss_bytes(transform.pids()) if transform else None,
+            pids=(*transform.pids(), *fork_server_pids()) if transform else (),
             rebuilds=transform.rebuilds if transform else 0,
             threads=download.threads if download else self._local.threads,
             pace=download.pace if download else None,

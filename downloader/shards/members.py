@@ -15,6 +15,7 @@ from downloader.shards.holdings import Holdings
 from downloader.shards.pipe import Pipe, Waker
 from downloader.shards.process import ShardConfig
 from downloader.telemetry.interface import Gauges, together
+from downloader.telemetry.sampler import descendants, kill_helpers
 from downloader.transform.processes import start_context, starting
 
 TICK_S = 0.1
@@ -71,6 +72,14 @@ class Shard:
         """How many local items it may have on top of what it has."""
         workers = self.config.processes if self.config.settings.makes_images else 2
         return max(_LOCAL_ITEMS_PER_PROCESS * workers - self.holdings.items, 0)
+
+    def kill(self) -> None:
+        """End it, and the processes that it has started: those end without it, but not if they are stopped."""
+        helpers = {*descendants(self.process.pid), *self.gauges.pids}
+        self.process.kill()
+        self.process.join()
+        if not self.has_ended:
+            kill_helpers(helpers)
 
     def show(self, gauges: Gauges) -> None:
         """It has given a sign of life."""
@@ -143,9 +152,8 @@ class Members:
         self._selector.unregister(shard.pipe)
         shard.pipe.close()
         del self._shards[shard.number]
-        shard.process.kill()  # it has closed its pipe, and may still be there
-        shard.process.join()
-        last = replace(shard.gauges, queue_depth=0, worker_rss_bytes=None)
+        shard.kill()  # it has closed its pipe, and may still be there
+        last = replace(shard.gauges, queue_depth=0, worker_rss_bytes=None, pids=())
         self._past.append(
             replace(last, queue_size=0, threads=0, shards=0, rebuilds=last.rebuilds + 1) if is_replaced else last
         )
@@ -155,8 +163,7 @@ class Members:
     def kill_all(self) -> None:
         """End all of them at once."""
         for shard in self:
-            shard.process.kill()
-            shard.process.join()
+            shard.kill()
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -195,4 +202,4 @@ class Members:
         for shard in self:
             shard.silent_ticks += 1
             if shard.silent_ticks > _SILENT_TICKS:
-                shard.process.kill()
+                shard.kill()

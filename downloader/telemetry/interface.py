@@ -33,7 +33,7 @@ class Gauges:
     the time that threads have waited at that queue, together. `worker_rss_bytes` is the largest resident size of a
     transform process. `rebuilds` counts worker pools that were replaced, `threads` the downloads that there may be at a
     time. With `--threads auto`, `pace` gives the reason for that number. `transport` is the package that speaks HTTP.
-    `shards` counts the processes that they are in.
+    `shards` counts the processes that they are in, and `pids` are those of the processes that they have started.
     """
 
     queue_depth: int = 0
@@ -45,6 +45,7 @@ class Gauges:
     pace: str | None = None
     transport: str | None = None
     shards: int = 1
+    pids: tuple[int, ...] = ()
 
 
 def together(every: Sequence[Gauges]) -> Gauges:

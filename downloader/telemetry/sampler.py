@@ -25,6 +25,22 @@ def cpu_time_s(pid: int) -> float | None:
     return float(times.user + times.system)
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have started."""
+    with suppress(psutil.Error):
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    return []
+
+
+def kill_helpers(pids: Iterable[int]) -> None:
+    """Kill processes that multiprocessing has started for one that is dead; others that have their numbers now stay."""
+    for pid in pids:
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if "multiprocessing" in " ".join(process.cmdline()):
+                process.kill()
+
+
 def peak_rss_bytes() -> int:
     """The largest resident size of this process so far; the present one where the system does not keep it."""
     try:

@@ -152,6 +152,12 @@ def _fork_server_pid() -> int | None:
     return cast("int | None", server._forkserver_pid)  # noqa: SLF001 - as above
 
 
+def fork_server_pids() -> tuple[int, ...]:
+    """The fork server of this process, if it has one."""
+    pid = _fork_server_pid()
+    return () if pid is None else (pid,)
+
+
 def _resource_tracker_pid() -> int | None:
     tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001 - no public way
     return cast("int | None", tracker._pid)  # noqa: SLF001 - as above
