@@ -76,7 +76,7 @@ class SingleFetcher:
 
     def _split(self, task: FetchTask, response: Response, decision: resume.Restart) -> tuple[FetchTask, ...]:
         """The tasks for the segments of a file; none if it is to be fetched over one connection."""
-        if task.in_one or response.coding:
+        if task.in_one or response.coding or not resume.may_split(decision.total, self._settings.segments):
             return ()
         version = response.validator
         segments = resume.split(decision.total, response.accepts_ranges, version, self._settings.segments)
