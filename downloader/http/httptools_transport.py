@@ -15,6 +15,7 @@ import httpcore
 import httpx
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from downloader.http.base_transport import Answer, Transport
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector, OriginKey
 from downloader.http.httpcore_transport import HttpcoreTransport
 from downloader.http.request_context import MAX_FIELDS, MAX_LINE_BYTES, RequestContext, check_head
@@ -36,7 +37,7 @@ class ResponseRefused(httpcore.RemoteProtocolError):
     """Not proper HTTP, or a form of it that is left to httpcore."""
 
 
-class HttptoolsTransport(httpx.BaseTransport):
+class HttptoolsTransport(Transport):
     """Sends the requests of one thread. Raises the exceptions that `HttpcoreTransport` raises.
 
     Args:
@@ -65,8 +66,8 @@ class HttptoolsTransport(httpx.BaseTransport):
         self._refused = refused
         self._idle = _IdleConnections(idle_ttl_s)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and receive the head of its response; the body is read from the response's stream."""
+    def send(self, request: httpx.Request) -> Answer:
+        """Send a request and receive the head of its response; its body is read when it is asked for."""
         url = request.url
         origin = (url.raw_scheme, url.raw_host, url.port)
         if origin not in self._refused and self._fallback.proxy_for(url) is None and _is_plain(request):
@@ -74,14 +75,14 @@ class HttptoolsTransport(httpx.BaseTransport):
                 return self._send(request, origin)
             except ResponseRefused:
                 self._refused.add(origin)
-        return self._fallback.handle_request(request)
+        return self._fallback.send(request)
 
     def close(self) -> None:
         """Close all connections."""
         self._idle.close()
         self._fallback.close()
 
-    def _send(self, request: httpx.Request, origin: OriginKey) -> httpx.Response:
+    def _send(self, request: httpx.Request, origin: OriginKey) -> Answer:
         head = _serialized(request)
         timeouts: Timeouts = request.extensions.get("timeout", {})
         self._context.begin()
@@ -93,7 +94,7 @@ class HttptoolsTransport(httpx.BaseTransport):
             raise
         self._context.headers_done = True
         body = _ResponseBody(connection, self._refused, self._idle)
-        return httpx.Response(connection.status, headers=connection.headers, stream=body)
+        return Answer(connection.status, connection.headers, body)
 
     def _connect(self, url: httpx.URL, origin: OriginKey, timeouts: Timeouts) -> "_Connection":
         host, timeout_s = url.raw_host.decode("ascii"), timeouts.get("connect")
