@@ -1,9 +1,18 @@
 """What both transports share: their exchange with the client, and with httpx."""
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import httpx
+
+TARGET: Final = "downloader.target"
+"""The extension of a request that holds its path and query, if these are not those of its URL."""
+
+
+def target_of(request: httpx.Request) -> bytes:
+    """The path and query of a request."""
+    target: bytes | None = request.extensions.get(TARGET)
+    return request.url.raw_path if target is None else target
 
 
 class Answer(NamedTuple):

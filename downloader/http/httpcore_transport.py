@@ -10,7 +10,7 @@ import httpcore
 import httpx
 
 from downloader.errors import ConfigError
-from downloader.http.base_transport import Answer, Transport
+from downloader.http.base_transport import Answer, Transport, target_of
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
 from downloader.http.errors import FetchError, ResolveError, causes
 from downloader.http.lenient_heads import LenientBackend
@@ -159,7 +159,7 @@ def _to_httpcore(request: httpx.Request, proxy: Proxy | None) -> httpcore.Reques
             scheme=request.url.raw_scheme,
             host=host,
             port=request.url.port,
-            target=request.url.raw_path,
+            target=target_of(request),
         ),
         headers=request.headers.raw,
         content=request.stream,
