@@ -143,17 +143,20 @@ def fit(start: int, total: int | None, known: Validator, response: Response) -> 
     return Append(at=start, stop=sent.stop, total=sent.total)
 
 
+def may_split(total: int | None, segments: int) -> bool:
+    """Whether a file is large enough for two segments, and two are wanted; quick, since it is asked for every file."""
+    return total is not None and segments > 1 and total >= 2 * MIN_SEGMENT_BYTES
+
+
 def split(total: int | None, accepts_ranges: bool, known: Validator, segments: int) -> tuple[Segment, ...]:
     """The segments of a file, in order, each at least `MIN_SEGMENT_BYTES` long, all empty yet.
 
     There are none if it is not to be split: the server does not promise ranges (14.3), nothing guarantees that all of
     them will be of one version, or the file is too small for two.
     """
-    if total is None or not accepts_ranges or if_range(known) is None:
+    if total is None or not may_split(total, segments) or not accepts_ranges or if_range(known) is None:
         return ()
     count = min(segments, total // MIN_SEGMENT_BYTES)
-    if count < 2:  # noqa: PLR2004 - one segment is no split
-        return ()
     edges = [total * index // count for index in range(count + 1)]
     return tuple(Segment(start=start, at=start, stop=stop) for start, stop in pairwise(edges))
 

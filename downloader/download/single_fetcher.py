@@ -76,7 +76,7 @@ class SingleFetcher:
 
     def _split(self, task: FetchTask, response: Response, decision: resume.Restart) -> tuple[FetchTask, ...]:
         """The tasks for the segments of a file; none if it is to be fetched over one connection."""
-        if task.in_one or response.coding:
+        if task.in_one or response.coding or not resume.may_split(decision.total, self._settings.segments):
             return ()
         version = response.validator
         segments = resume.split(decision.total, response.accepts_ranges, version, self._settings.segments)
@@ -101,11 +101,12 @@ class SingleFetcher:
                 digests.update_from(body)
             return
         at = decision.at if isinstance(decision, resume.Append) else 0
-        if not at:
+        if at:
+            task.part = replace(task.part, total=decision.total, bytes=at)
+        else:
             self._parts.drop(task)
             name = self._parts.folder.new_name(task.item)
-            task.part = Part(name=name, validator=response.validator, source=task.source)
-        task.part = replace(task.part, total=decision.total, bytes=at)
+            task.part = Part(name=name, total=decision.total, validator=response.validator, source=task.source)
         start_s = time.monotonic()
         try:
             if at:

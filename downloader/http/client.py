@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import httpcore
 import httpx
 
+from downloader.http.base_transport import Answer, Transport
 from downloader.http.cookies import ChainCookies
 from downloader.http.request_builder import Header, RequestBuilder
 from downloader.http.request_context import RequestContext
@@ -31,7 +32,7 @@ class Client:
     """
 
     def __init__(
-        self, transport: httpx.BaseTransport, context: RequestContext, builder: RequestBuilder, *, deadline_s: float
+        self, transport: Transport, context: RequestContext, builder: RequestBuilder, *, deadline_s: float
     ) -> None:
         self._transport = transport
         self._context = context
@@ -66,18 +67,17 @@ class Client:
         """
         self._context.deadline_s, self._context.spans = deadline_s, spans
         with translated(self._deadline_s):
-            response = self._send(self._builder.build(url, headers, use_netrc=use_netrc, set_cookies=set_cookies))
+            answer = self._send(self._builder.build(url, headers, use_netrc=use_netrc, set_cookies=set_cookies))
             try:
-                assert isinstance(response.stream, httpx.SyncByteStream)
-                yield Response(response.status_code, response.headers.raw, response.stream)
+                yield Response(*answer)
             finally:
-                response.close()
+                answer.body.close()
 
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
+    def _send(self, request: httpx.Request) -> Answer:
         """The response's head; a request that failed on a reused connection is sent again, on a new one."""
         try:
             return self._send_once(request)
@@ -87,10 +87,10 @@ class Client:
                 raise
         return self._send_once(request)
 
-    def _send_once(self, request: httpx.Request) -> httpx.Response:
+    def _send_once(self, request: httpx.Request) -> Answer:
         start_s, before = time.monotonic(), len(self._context.spans)
         try:
-            return self._transport.handle_request(request)
+            return self._transport.send(request)
         finally:
             if self._context.has_sent:
                 connecting = self._context.spans[before:]

@@ -10,6 +10,7 @@ import httpcore
 import httpx
 
 from downloader.errors import ConfigError
+from downloader.http.base_transport import Answer, Transport, target_of
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector
 from downloader.http.errors import FetchError, ResolveError, causes
 from downloader.http.lenient_heads import LenientBackend
@@ -21,7 +22,7 @@ _MAX_HOSTS = 4096
 """Hosts for which the choice of a proxy is remembered."""
 
 
-class HttpcoreTransport(httpx.BaseTransport):
+class HttpcoreTransport(Transport):
     """Sends the requests of one thread by httpcore. Exceptions of httpcore and of `Connector` pass through it.
 
     Args:
@@ -48,8 +49,8 @@ class HttpcoreTransport(httpx.BaseTransport):
         self._pools: dict[Proxy | None, httpcore.ConnectionPool] = {None: self._new_pool(None)}
         self._proxy_for = lru_cache(_MAX_HOSTS)(proxies.proxy_for) if proxies else None
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and receive the head of its response; the body is read from the response's stream.
+    def send(self, request: httpx.Request) -> Answer:
+        """Send a request and receive the head of its response; its body is read when it is asked for.
 
         Raises:
             ConfigError: the proxy's host does not exist.
@@ -66,9 +67,7 @@ class HttpcoreTransport(httpx.BaseTransport):
                 raise _proxy_error(proxy, error) from error
             raise
         self._context.headers_done = True
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_ResponseStream(response), extensions=response.extensions
-        )
+        return Answer(response.status, list(response.headers), _ResponseStream(response))
 
     def close(self) -> None:
         """Close all connections."""
@@ -160,7 +159,7 @@ def _to_httpcore(request: httpx.Request, proxy: Proxy | None) -> httpcore.Reques
             scheme=request.url.raw_scheme,
             host=host,
             port=request.url.port,
-            target=request.url.raw_path,
+            target=target_of(request),
         ),
         headers=request.headers.raw,
         content=request.stream,

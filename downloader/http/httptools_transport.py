@@ -9,12 +9,14 @@ nothing that httpcore can read is lost, and nothing is accepted that httpcore wo
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from ssl import SSLContext
 
 import httpcore
 import httpx
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from downloader.http.base_transport import Answer, Transport, target_of
 from downloader.http.connection import IDLE_TTL_S, MAX_IDLE_CONNECTIONS, Connector, OriginKey
 from downloader.http.httpcore_transport import HttpcoreTransport
 from downloader.http.request_context import MAX_FIELDS, MAX_LINE_BYTES, RequestContext, check_head
@@ -27,6 +29,8 @@ _START = b"HTTP/1."
 _NOT_IN_REASON = frozenset(b"\0\v\f")
 """Characters that llhttp accepts in the reason phrase, and httpcore does not."""
 _PORTS = {"http": 80, "https": 443}
+_MAX_PREPARED = 64
+"""Requests that are remembered as they are sent."""
 
 Timeouts = Mapping[str, float | None]
 """Seconds for `connect`, `read` and `write`, as httpx puts them into a request."""
@@ -36,7 +40,7 @@ class ResponseRefused(httpcore.RemoteProtocolError):
     """Not proper HTTP, or a form of it that is left to httpcore."""
 
 
-class HttptoolsTransport(httpx.BaseTransport):
+class HttptoolsTransport(Transport):
     """Sends the requests of one thread. Raises the exceptions that `HttpcoreTransport` raises.
 
     Args:
@@ -64,25 +68,25 @@ class HttptoolsTransport(httpx.BaseTransport):
         self._fallback = fallback
         self._refused = refused
         self._idle = _IdleConnections(idle_ttl_s)
+        self._prepared = lru_cache(_MAX_PREPARED)(_Prepared)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and receive the head of its response; the body is read from the response's stream."""
-        url = request.url
-        origin = (url.raw_scheme, url.raw_host, url.port)
-        if origin not in self._refused and self._fallback.proxy_for(url) is None and _is_plain(request):
+    def send(self, request: httpx.Request) -> Answer:
+        """Send a request and receive the head of its response; its body is read when it is asked for."""
+        prepared = self._prepared(request)
+        origin = prepared.origin
+        if prepared.is_plain and origin not in self._refused and self._fallback.proxy_for(request.url) is None:
             try:
-                return self._send(request, origin)
+                return self._send(request, origin, b"GET %s%s" % (target_of(request), prepared.rest_of_head))
             except ResponseRefused:
                 self._refused.add(origin)
-        return self._fallback.handle_request(request)
+        return self._fallback.send(request)
 
     def close(self) -> None:
         """Close all connections."""
         self._idle.close()
         self._fallback.close()
 
-    def _send(self, request: httpx.Request, origin: OriginKey) -> httpx.Response:
-        head = _serialized(request)
+    def _send(self, request: httpx.Request, origin: OriginKey, head: bytes) -> Answer:
         timeouts: Timeouts = request.extensions.get("timeout", {})
         self._context.begin()
         connection = self._idle.take(origin) or self._connect(request.url, origin, timeouts)
@@ -93,7 +97,7 @@ class HttptoolsTransport(httpx.BaseTransport):
             raise
         self._context.headers_done = True
         body = _ResponseBody(connection, self._refused, self._idle)
-        return httpx.Response(connection.status, headers=connection.headers, stream=body)
+        return Answer(connection.status, connection.headers, body)
 
     def _connect(self, url: httpx.URL, origin: OriginKey, timeouts: Timeouts) -> "_Connection":
         host, timeout_s = url.raw_host.decode("ascii"), timeouts.get("connect")
@@ -150,9 +154,19 @@ def _is_plain(request: httpx.Request) -> bool:
     return "content-length" not in request.headers and "transfer-encoding" not in request.headers
 
 
-def _serialized(request: httpx.Request) -> bytes:
-    """A request as it is sent; raises LocalProtocolError if a header contains line breaks."""
-    lines = [b"GET %s HTTP/1.1\r\n" % request.url.raw_path]
+class _Prepared:
+    """What does not depend on the target of a request: requests for files of one origin are often one object."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        url = request.url
+        self.origin: OriginKey = (url.raw_scheme, url.raw_host, url.port)
+        self.is_plain = _is_plain(request)
+        self.rest_of_head = _rest_of_head(request) if self.is_plain else b""
+
+
+def _rest_of_head(request: httpx.Request) -> bytes:
+    """The head of a request from its version on; raises LocalProtocolError if a header contains line breaks."""
+    lines = [b" HTTP/1.1\r\n"]
     lines += [b"%s: %s\r\n" % header for header in request.headers.raw]
     lines.append(b"\r\n")
     head = b"".join(lines)

@@ -1,14 +1,17 @@
 """Requests from URLs: headers, credentials and cookies."""
 
 import importlib.metadata
+import re
 import time
 from contextlib import suppress
+from functools import lru_cache
 from netrc import netrc
 
 import httpx
 
 from downloader import __version__
 from downloader.config.settings import DownloadOptions
+from downloader.http.base_transport import TARGET
 from downloader.http.cookies import ChainCookies, CookieStore, cookie_field
 from downloader.http.credentials import basic_auth
 
@@ -16,6 +19,15 @@ ROBOT_NAME = "downloader"
 """The name by which X-Robots-Tag and servers know this program."""
 
 Header = tuple[str, str]
+
+_ORDINARY = re.compile(
+    r"(?P<origin>https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,5})?)"
+    r"(?P<target>(?:/(?!\.)[A-Za-z0-9_~.-]*)+(?:\?[A-Za-z0-9_~./&=-]+)?)"
+)
+"""URLs of which httpx would change nothing but the host: those of nearly all files."""
+_MAX_ORDINARY_CHARS = 2000
+_MAX_REMEMBERED = 64
+"""Requests remembered by each thread, one for each origin and set of headers."""
 
 
 class RequestBuilder:
@@ -43,11 +55,12 @@ class RequestBuilder:
                 "pool": None,
             }
         }
+        self._request_to = lru_cache(_MAX_REMEMBERED)(self._new_request_to)
 
     def build(
         self, url: str, headers: list[Header], *, use_netrc: bool, set_cookies: ChainCookies | None = None
     ) -> httpx.Request:
-        """A GET request.
+        """A GET request, to be sent before the next one is built: requests to one origin may be one object.
 
         Args:
             url: absolute; its user name and password are sent as Basic authentication.
@@ -55,6 +68,20 @@ class RequestBuilder:
             use_netrc: log in with the password that ~/.netrc has for the host.
             set_cookies: what the redirects before this request have set.
         """
+        match = _ORDINARY.fullmatch(url) if len(url) <= _MAX_ORDINARY_CHARS else None
+        if match is None or self._cookies or set_cookies:
+            return self._new_request(url, headers, use_netrc=use_netrc, set_cookies=set_cookies)
+        request = self._request_to(match["origin"], tuple(headers), use_netrc)
+        request.extensions[TARGET] = match["target"].encode("ascii")
+        return request
+
+    def _new_request_to(self, origin: str, headers: tuple[Header, ...], use_netrc: bool) -> httpx.Request:
+        """The request for the root of an origin; all others differ from it by their target only."""
+        return self._new_request(origin, list(headers), use_netrc=use_netrc, set_cookies=None)
+
+    def _new_request(
+        self, url: str, headers: list[Header], *, use_netrc: bool, set_cookies: ChainCookies | None
+    ) -> httpx.Request:
         target = httpx.URL(url)
         usual = self._usual
         if target.userinfo:  # removed from the URL: the cookie jar would take it for a part of the host

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cached_property
-from typing import Literal
 
 from downloader.http import headers
 from downloader.http.coding import codings
@@ -27,11 +25,13 @@ class Response:
         self.status = status
         self.body = body
         self._fields: dict[bytes, list[bytes]] = {}
+        self._validator: Validator | None = None
         for name, value in raw_headers:
             self._fields.setdefault(name.lower(), []).append(value)
         coding = self.field(b"content-encoding")
         self.coding = ", ".join(codings(coding.decode("latin-1"))) if coding else ""
         """The content codings; empty for none. Emptied by `keep_coding`."""
+        self._length = headers.content_length(self._fields.get(b"content-length", ()))
 
     def field(self, name: bytes) -> bytes | None:
         """The value of a field (name in lower case), several values as one list (RFC 9110, 5.3); None if not sent."""
@@ -63,10 +63,14 @@ class Response:
         """The values of Set-Cookie, which is no list (RFC 6265, 3)."""
         return self._fields.get(b"set-cookie", [])
 
-    @cached_property
+    @property
     def validator(self) -> Validator:
         """The version of the resource that the response is about."""
-        return headers.validator(self.agreed(b"etag"), self.agreed(b"last-modified"), self.agreed(b"date"))
+        if self._validator is None:  # `cached_property` takes a lock in Python 3.11
+            self._validator = headers.validator(
+                self.agreed(b"etag"), self.agreed(b"last-modified"), self.agreed(b"date")
+            )
+        return self._validator
 
     @property
     def media_type(self) -> str | None:
@@ -112,7 +116,3 @@ class Response:
     def retry_after_s(self, now: datetime) -> float | None:
         """Seconds that the server asks to wait."""
         return headers.retry_after_s(self.agreed(b"retry-after"), now)
-
-    @cached_property
-    def _length(self) -> int | Literal["conflict"] | None:
-        return headers.content_length(self._fields.get(b"content-length", ()))

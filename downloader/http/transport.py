@@ -3,9 +3,8 @@
 import ssl
 from typing import Literal
 
-import httpx
-
 from downloader.config.settings import DownloadOptions
+from downloader.http.base_transport import Transport
 from downloader.http.connection import IDLE_TTL_S, Connector, OriginKey
 from downloader.http.httpcore_transport import HttpcoreTransport
 from downloader.http.httptools_transport import HttptoolsTransport
@@ -29,7 +28,7 @@ def make_transport(
     context: RequestContext,
     refused: set[OriginKey],
     idle_ttl_s: float = IDLE_TTL_S,
-) -> httpx.BaseTransport:
+) -> Transport:
     """The transport of one thread.
 
     Args:

@@ -14,8 +14,10 @@ _MAX_PORT = 65535
 _MAX_PORT_DIGITS = 9
 """Leading zeros included."""
 
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _ORDINARY = re.compile(
-    r"https?://(?![0-9.]+[:/])[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,7}(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-\[\]-~]{0,2000}"
+    rf"https?://(?:(?:{_OCTET}\.){{3}}{_OCTET}(?=[:/])"
+    r"|(?![0-9.]+[:/])[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,7})(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/[!-\[\]-~]{0,2000}"
 )
 """URLs that need no closer look: nearly all of a list. Ignoring case would more than double the time."""
 _MAX_OCTET_DIGITS = 4

@@ -46,6 +46,7 @@ from downloader.model.urls import BadUrl, check_url, requestable
         ("http://b%C3%BCcher.example/", "http://xn--bcher-kva.example/"),
         # addresses
         ("http://127.0.0.1:80/", "http://127.0.0.1:80/"),
+        ("http://255.0.10.199/a", "http://255.0.10.199/a"),
         ("http://127.0.0.010/", "http://127.0.0.8/"),
         ("http://\uff11\uff12\uff17.0.0.1/", "http://127.0.0.1/"),
         ("http://[::1]/x", "http://[::1]/x"),
