@@ -28,6 +28,7 @@ from downloader.shards.suspects import Suspects
 from downloader.stages import Start
 from downloader.stop import Stop
 from downloader.telemetry.interface import Gauges
+from downloader.transform.processes import resume_helpers
 from downloader.transform.recovery import FailureStreak, exit_cause
 
 _END_S = 5.0
@@ -130,6 +131,7 @@ class Coordinator:
             self._abort()
         finally:
             self._members.kill_all()
+            resume_helpers()
 
     def _lease(self) -> float:
         """Lease, or tell the shards to end; returns for how long nothing will change by itself."""
