@@ -40,14 +40,16 @@ class FailureLimit:
     def emit(self, fact: Fact) -> None:
         """Count a fact and pass it on."""
         if self._limit is not None and isinstance(fact, (self._results, Failed, Skipped, Unchanged)):
-            self._count(isinstance(fact, Failed))
+            with self._lock:
+                self._done += 1
+                self._failed += isinstance(fact, Failed)
+            self.check(self._failed, self._done)
         self._emit(fact)
 
-    def _count(self, is_failure: bool) -> None:
+    def check(self, failed: int, done: int) -> None:
+        """Compare with the limit; also called with what was recorded, since results may fail to be stored."""
         with self._lock:
-            self._done += 1
-            self._failed += is_failure
-            if self.is_exceeded or not is_hopeless(self._limit, self._failed, self._done):
+            if self.is_exceeded or not is_hopeless(self._limit, failed, done):
                 return
             self.is_exceeded = True
         self._exceeded()

@@ -228,8 +228,9 @@ class _Run:
         read_plan(self._scheduler, rows.following, rows.of_host)
 
     def _tick(self) -> None:
-        """Ten times a second: show where the run stands."""
+        """Ten times a second: show where the run stands, and end one that has too many failures."""
         self._telemetry.sample(self._sample())
+        self._limit.check(self._telemetry.counters.failures, self._telemetry.counters.done)
 
     def _sample(self) -> Sample:
         planner, gauges = self._planner, self._stages.gauges()
@@ -269,9 +270,7 @@ class _Run:
             left_alone=self._seen.left_alone,
             set_aside=self._scheduler.set_aside(),
             interrupted=self._stop.draining.is_set(),
-            gave_up=why_given_up(self._settings.run.max_failures, journal.common_failure())
-            if self._limit.is_exceeded
-            else None,
+            gave_up=self._why_given_up(),
             versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)

@@ -39,6 +39,20 @@ def test_a_hopeless_run_is_given_up(cli: Command, site: Site, limit: str) -> Non
     assert f"given up: {told}" in done.err
 
 
+def test_results_that_cannot_be_stored_count(cli: Command) -> None:
+    """They fail after their stage has done its part: a file lies where their folder should be."""
+    (cli.folder / "in").mkdir()
+    for number in range(3000):
+        (cli.folder / "in" / f"{number}.jpg").write_bytes(b"x")
+    (cli.folder / "out").mkdir()
+    (cli.folder / "out" / "sub").write_text("in the way")
+    options = ("--name", "sub/{stem}", "--max-failures", "20", *QUIET, "--json")
+    summary = cli("fetch", "in", "-o", "out", *options).json
+    assert summary["failures"] == {"write": summary["failed"]}
+    assert "more failures than --max-failures 20" in (summary["gave_up"] or "")
+    assert summary["pending"] > 0
+
+
 def test_a_share_of_a_few_says_nothing(cli: Command, site: Site) -> None:
     """The first items failing do not end a run whose share is limited: it is judged after a hundred items."""
     site.pages = {f"/{number}.jpg": picture(32, 32, seed=number) for number in range(300)}
