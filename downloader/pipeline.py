@@ -42,7 +42,6 @@ from downloader.scheduling.backlog import Backlog
 from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
-from downloader.shards.pipe import Waker
 from downloader.shards.shares import shard_count, shares_of
 from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources, read_rows
@@ -142,17 +141,15 @@ class _Run:
             prepare=server_names(journal.rename, rules) if settings.output.trust_server_names else None,
         )
         self._limit = FailureLimit(settings.run.max_failures, results, self._writer.emit, stop.draining.set)
-        waker = Waker()
         self._scheduler: Scheduler[Any] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
             breaker=_breaker(settings.download),
             stopped=stop.draining.is_set,
-            changed=waker.wake,
         )
-        backlog = Backlog(journal.open_local, stop.draining.is_set, waker.wake)
+        backlog = Backlog(journal.open_local, stop.draining.is_set)
         self._stages: StageGroup = (
-            self._stages_here(backlog, duplicates) if shards == 1 else self._sharded(shards, backlog, duplicates, waker)
+            self._stages_here(backlog, duplicates) if shards == 1 else self._sharded(shards, backlog, duplicates)
         )
         self._stages.start(stack)  # no thread exists yet
         self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
@@ -170,9 +167,7 @@ class _Run:
             stop=self._stop,
         )
 
-    def _sharded(
-        self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None, waker: Waker
-    ) -> "Coordinator":
+    def _sharded(self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None) -> "Coordinator":
         from downloader.shards.coordinator import Coordinator  # noqa: PLC0415 - most runs have one shard
         from downloader.shards.process import ShardConfig  # noqa: PLC0415 - as above
 
@@ -195,7 +190,6 @@ class _Run:
             emit=self._limit.emit,
             claims=duplicates,
             stop=self._stop,
-            waker=waker,
         )
 
     # -- the run ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import pytest
 from support import Command, Site, served
 from wire import MakeRun, client_sockets
 
+from downloader.storage.local import LocalStore
+
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Command:
@@ -57,3 +59,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         capture_output=True,
     )
     return made
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of `store`."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def store(root: Path) -> Iterator[LocalStore]:
+    store = LocalStore(root)
+    yield store
+    store.close()

@@ -18,17 +18,14 @@ class Backlog(Generic[Task]):
     Args:
         read: the rows after a sequence number, at most so many, as pairs of sequence number and task.
         stopped: whether no more tasks are to be handed out.
-        changed: called when rows were added to the plan, or it is complete; for a caller of `poll`.
+
+    Attributes:
+        on_change: called when rows were added to the plan, or it is complete; for a caller of `poll`.
     """
 
-    def __init__(
-        self,
-        read: Callable[[int, int], Sequence[tuple[int, Task]]],
-        stopped: Callable[[], bool],
-        changed: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, read: Callable[[int, int], Sequence[tuple[int, Task]]], stopped: Callable[[], bool]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._read = read
-        self._tell = changed
         self._stopped = stopped
         self._changed = threading.Condition()
         self._reading = threading.Lock()
@@ -44,7 +41,7 @@ class Backlog(Generic[Task]):
             self._version += 1
             self._is_at_end = False
             self._changed.notify_all()
-        self._tell()
+        self.on_change()
 
     def plan_complete(self) -> None:
         """No more rows will be added to the plan."""

@@ -68,7 +68,10 @@ class Scheduler(Generic[Task]):
         stopped: whether no more tasks are to be handed out.
         clock: monotonic seconds.
         window_rows: rows held in memory.
-        changed: called when tasks have come from the plan, or its end has; for a caller of `poll_batch`.
+
+    Attributes:
+        on_change: called when tasks have come from the plan, or its end has; for a caller of `poll_batch`.
+        held_back: how often a thread had to wait because of `limit` alone.
     """
 
     def __init__(
@@ -80,12 +83,11 @@ class Scheduler(Generic[Task]):
         stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         window_rows: int = WINDOW_ROWS,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._stopped = stopped
         self._clock = clock
         self._window_rows = window_rows
-        self._changed = changed
+        self.on_change: Callable[[], None] = lambda: None
         self._breaker = breaker or CircuitBreaker()
         self._queue: HostQueue[Task] = HostQueue(per_host, host_delay_s, self._breaker)
         self._limit: int | None = None
@@ -94,7 +96,6 @@ class Scheduler(Generic[Task]):
         self._tasks_changed = threading.Condition(lock)
         self._reading_changed = threading.Condition(lock)
         self.held_back = 0
-        """How often a thread had to wait because of `limit` alone."""
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -296,7 +297,7 @@ class Scheduler(Generic[Task]):
                 self._tasks_changed.notify_all()  # threads without a task may end
             else:
                 self._tasks_changed.notify(len(entries))
-        self._changed()
+        self.on_change()
 
 
 class _PlanPosition(Generic[Task]):

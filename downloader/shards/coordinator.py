@@ -22,7 +22,6 @@ from downloader.shards import messages
 from downloader.shards.holdings import Kept, UrlTask
 from downloader.shards.leasing import Leasing
 from downloader.shards.members import TICK_S, Members, Shard
-from downloader.shards.pipe import Waker
 from downloader.shards.process import ShardConfig
 from downloader.shards.suspects import Suspects
 from downloader.stages import Start
@@ -45,7 +44,6 @@ class Coordinator:
         emit: takes every fact.
         claims: who had which bytes first; None where that does not matter.
         stop: ends the shards early.
-        waker: wakes the thread when scheduler or backlog have something new.
     """
 
     def __init__(
@@ -57,18 +55,17 @@ class Coordinator:
         emit: Emit,
         claims: Claims | None,
         stop: Stop,
-        waker: Waker,
     ) -> None:
         self._configs = list(configs)
         self._scheduler = scheduler
         self._emit = emit
         self._claims = claims
         self._stop = stop
-        self._waker = waker
-        self._members = Members(waker)
+        self._members = Members()
         self._suspects = Suspects()
         is_local = self._configs[0].settings.is_local
         self._leasing = Leasing(None if is_local else scheduler, backlog, self._members, self._suspects)
+        scheduler.on_change = backlog.on_change = self._members.wake
         self._streak = FailureStreak()
         self._is_ending = False
         """Whether the shards were told to end, so that none is replaced."""
@@ -109,7 +106,7 @@ class Coordinator:
 
     def abort(self) -> None:
         """Wake the thread, which ends the shards."""
-        self._waker.wake()
+        self._members.wake()
 
     def gauges(self) -> Gauges:
         """The shards together."""

@@ -88,12 +88,12 @@ class Shard:
 
 
 class Members:
-    """All shards; one thread uses them, any may look at `gauges`."""
+    """All shards; one thread uses them, any may call `wake` and `gauges`."""
 
-    def __init__(self, waker: Waker) -> None:
-        self._waker = waker
+    def __init__(self) -> None:
+        self._waker = Waker()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(waker, selectors.EVENT_READ)
+        self._selector.register(self._waker, selectors.EVENT_READ)
         self._shards: dict[int, Shard] = {}
         self._started = 0
         self._past: list[Gauges] = []
@@ -114,6 +114,10 @@ class Members:
     def newest(self) -> Shard | None:
         """The shard that was started last."""
         return self._shards[max(self._shards)] if self._shards else None
+
+    def wake(self) -> None:
+        """End the wait of `receive`."""
+        self._waker.wake()
 
     def gauges(self) -> Gauges:
         """All of them together, with those that are no more."""

@@ -1,5 +1,6 @@
 """Pipes between processes of which one end never waits: neither for the rest of a piece, nor for room."""
 
+import multiprocessing
 import os
 import struct
 from collections.abc import Sequence
@@ -76,28 +77,23 @@ class Pipe:
 
 
 class Waker:
-    """Wakes a thread that waits for files to become readable."""
+    """Wakes a thread that waits for files to become readable. Its pipe is closed with the last reference to it."""
 
     def __init__(self) -> None:
-        self._receiver, self._sender = os.pipe()
+        self._receiver, self._sender = multiprocessing.Pipe(duplex=False)
         for end in (self._receiver, self._sender):
-            os.set_blocking(end, False)
+            os.set_blocking(end.fileno(), False)
 
     def fileno(self) -> int:
         """The file number to wait for."""
-        return self._receiver
+        return self._receiver.fileno()
 
     def wake(self) -> None:
         """Make it readable; any thread may call this."""
         with suppress(BlockingIOError):  # woken very often already
-            os.write(self._sender, b"\0")
+            os.write(self._sender.fileno(), b"\0")
 
     def clear(self) -> None:
         """Make it unreadable again, before looking at what has changed."""
         with suppress(BlockingIOError):
-            os.read(self._receiver, _READ_BYTES)
-
-    def close(self) -> None:
-        """Close both ends."""
-        os.close(self._receiver)
-        os.close(self._sender)
+            os.read(self._receiver.fileno(), _READ_BYTES)

@@ -1,6 +1,5 @@
 """A shard: the stages of one interpreter in a process of its own, fed by the coordinator."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -9,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from downloader.config.settings import Settings
@@ -25,7 +24,7 @@ from downloader.stages import Stages
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
 from downloader.supervisor import Supervisor
-from downloader.transform.processes import prepare
+from downloader.transform.processes import exit_with_parent, prepare
 
 GAUGES_INTERVAL_S = 0.25
 """Seconds between two signs of life."""
@@ -60,19 +59,12 @@ def run_shard(config: ShardConfig, receiver: Connection, sender: Connection) -> 
     os.environ.update(config.environment)
     if config.settings.makes_images:
         prepare()  # loads while this process does
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     pipe = Pipe(receiver, sender, blocking=True)
     try:
         _Shard(config, pipe).run()
     except BaseException as error:  # noqa: BLE001 - the coordinator raises it
         pipe.send([messages.Problem.of(error)])
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 class _Shard:

@@ -1,4 +1,4 @@
-"""Looking at processes from outside: their memory and CPU time. The only user of psutil."""
+"""Processes from outside: their memory, their CPU time, their children, and their end. The only user of psutil."""
 
 import sys
 from collections.abc import Iterable

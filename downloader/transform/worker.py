@@ -5,7 +5,6 @@ a value. Light to import, because the parent imports this module too: Pillow is 
 fork server once for all workers.
 """
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -13,7 +12,6 @@ import time
 from ctypes import Structure, c_double, c_longlong
 from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing.connection import wait
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from types import FrameType
@@ -27,7 +25,7 @@ from downloader.model.items import ORIGINAL, Fetched, FileSpan, Rendition, Trans
 from downloader.model.spans import Phase, Spans
 from downloader.model.write_errors import ends_run, write_problem
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
-from downloader.transform.processes import silence_stderr
+from downloader.transform.processes import exit_with_parent, silence_stderr
 from downloader.transform.recorder import SpanRecorder
 from downloader.transform.results import DiskFull, WorkerResult, failed, lane_of, skipped, timed_out
 
@@ -125,7 +123,7 @@ def initialize(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone handles Ctrl-C
     timer = ItemTimer(config.settings.item_timeout)
     silence_stderr()
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     _limit_memory(config.settings.worker_memory)
     with slots_taken.get_lock():  # held only briefly; if its holder is killed, the whole pool is replaced
         index = slots_taken.value
@@ -133,13 +131,6 @@ def initialize(
     slot = slots[index]
     slot.pid = os.getpid()
     _context = WorkerContext(channel=channel, slot=slot, timer=timer, config=config)
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _limit_memory(size_bytes: int) -> None:

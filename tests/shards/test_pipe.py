@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import select
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -91,5 +92,12 @@ def test_a_waker_wakes_until_it_is_cleared() -> None:
     waker = Waker()
     for _ in range(100_000):  # more than a pipe holds
         waker.wake()
+    assert readable(waker)
     waker.clear()
-    waker.close()
+    assert not readable(waker)
+    waker.wake()
+    assert readable(waker)
+
+
+def readable(waker: Waker) -> bool:
+    return bool(select.select([waker], [], [], 0)[0])

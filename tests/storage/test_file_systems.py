@@ -1,7 +1,6 @@
 """Real file systems that refuse: one name costs its item, a place that takes no more ends the run."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,6 @@ from stores import staged
 from downloader.errors import OutputError
 from downloader.storage.interface import NameRefused, NameTaken
 from downloader.storage.local import LocalStore
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def store(root: Path) -> Iterator[LocalStore]:
-    store = LocalStore(root)
-    yield store
-    store.close()
 
 
 def put(store: LocalStore, root: Path, name: str, content: bytes = b"new") -> None:

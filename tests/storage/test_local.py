@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,6 @@ from stores import staged
 from downloader.errors import OutputError
 from downloader.storage.interface import NameRefused, NameTaken
 from downloader.storage.local import LocalStore
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def store(root: Path) -> Iterator[LocalStore]:
-    store = LocalStore(root)
-    yield store
-    store.close()
 
 
 @pytest.fixture
