@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
@@ -113,22 +113,47 @@ class _Shard:
     def run(self) -> None:
         """Start, work, and say what came of it."""
         sender = threading.Thread(target=self._send, name="send", daemon=True)
+        sender.start()
+        try:
+            supervisor = self._work()
+            self._outbox.post(self._stages.gauges())
+            self._outbox.post(messages.Ended())
+        finally:
+            self._outbox.close()
+            sender.join()
+        supervisor.raise_problem()
+
+    def _work(self) -> Supervisor:
+        """Do everything that comes, until nothing more will or something fails, as the supervisor tells."""
         with ExitStack() as stack:
-            self._stages.start(stack)
-            self._stages.wait_until_up()
+            with self._beating():
+                self._stages.start(stack)
+                self._stages.wait_until_up()
             supervisor = Supervisor(self._stop, self._stages.abort)
-            sender.start()
             syncer = supervisor.start("sync", self._facts.run)
             threading.Thread(target=self._receive, name="receive", daemon=True).start()
             threads = self._stages.start_threads(supervisor.start)
             supervisor.watch(threads, self._tick)
         self._facts.close()
         syncer.join()
-        self._outbox.post(self._stages.gauges())
-        self._outbox.post(messages.Ended())
-        self._outbox.close()
-        sender.join()
-        supervisor.raise_problem()
+        return supervisor
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Give signs of life from a thread of its own: until work begins, this one waits for processes."""
+        is_up = threading.Event()
+
+        def beat() -> None:
+            while not is_up.wait(GAUGES_INTERVAL_S):
+                self._outbox.post(messages.ComingUp())
+
+        beating = threading.Thread(target=beat, name="beat", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            is_up.set()
+            beating.join()
 
     def _send(self) -> None:
         with suppress(OSError):  # without a coordinator this process ends at once
