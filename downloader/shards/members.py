@@ -81,14 +81,15 @@ class Shard:
         The fork server tells that it has ended. If that is stopped it is killed, which says the same of every process
         that it has started; the next shard has another one.
         """
-        helpers = {*descendants(self.process.pid), *self.gauges.pids}
+        # Once its fork server is gone, `Process` takes it for dead and does not kill it: hence its own number as well.
+        everybody = {self.process.pid, *descendants(self.process.pid), *self.gauges.pids}
         self.process.kill()
         self.process.join(_END_PATIENCE_S)
         if self.process.is_alive():
             kill_fork_server()
             self.process.join()
         if not self.has_ended:
-            kill_helpers(helpers)
+            kill_helpers(everybody)
 
     def show(self, gauges: Gauges) -> None:
         """It has given a sign of life."""

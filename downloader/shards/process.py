@@ -12,7 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from downloader.config.settings import Settings
+from downloader.errors import ResourcesExhausted
 from downloader.model.items import Fetched, Item, Transformed
+from downloader.model.write_errors import check_resources
 from downloader.naming.rules import NamingRules
 from downloader.screening import Screening
 from downloader.shards import messages
@@ -64,7 +66,18 @@ def run_shard(config: ShardConfig, receiver: Connection, sender: Connection) -> 
     try:
         _Shard(config, pipe).run()
     except BaseException as error:  # noqa: BLE001 - the coordinator raises it
+        if _has_run_dry(error):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does with one that needs too much: another takes over
         pipe.send([messages.Problem.of(error)])
+
+
+def _has_run_dry(error: BaseException) -> bool:
+    """Whether the process has no memory, files or threads left: another one has its own."""
+    try:
+        check_resources(error)
+    except ResourcesExhausted:
+        return True
+    return isinstance(error, ResourcesExhausted)
 
 
 class _Shard:
@@ -115,16 +128,15 @@ class _Shard:
         sender = threading.Thread(target=self._send, name="send", daemon=True)
         sender.start()
         try:
-            supervisor = self._work()
+            self._work()
             self._outbox.post(self._stages.gauges())
             self._outbox.post(messages.Ended())
         finally:
             self._outbox.close()
             sender.join()
-        supervisor.raise_problem()
 
-    def _work(self) -> Supervisor:
-        """Do everything that comes, until nothing more will or something fails, as the supervisor tells."""
+    def _work(self) -> None:
+        """Do everything that comes, until nothing more will; raise what made that impossible."""
         with ExitStack() as stack:
             with self._beating():
                 self._stages.start(stack)
@@ -136,7 +148,7 @@ class _Shard:
             supervisor.watch(threads, self._tick)
         self._facts.close()
         syncer.join()
-        return supervisor
+        supervisor.raise_problem()
 
     @contextmanager
     def _beating(self) -> Iterator[None]:
