@@ -48,7 +48,7 @@ from downloader.sources import SourceCounters, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
-from downloader.supervisor import Supervisor
+from downloader.supervisor import GRACE_S, Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
 from downloader.workspace import Workspace
@@ -124,7 +124,10 @@ class _Run:
         journal = workspace.journal
         duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
         self._telemetry = RunTelemetry(
-            settings.run.progress, transforms=settings.makes_images, others=[duplicates] if duplicates else []
+            "none" if settings.run.quiet else settings.run.progress,
+            settings.mode,
+            grace_s=GRACE_S,
+            others=[duplicates] if duplicates else [],
         )
         results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
@@ -236,6 +239,10 @@ class _Run:
             queue_depth=gauges.queue_depth,
             queue_size=gauges.queue_size,
             worker_rss_bytes=gauges.worker_rss_bytes,
+            received_bytes=gauges.received_bytes,
+            waits=self._scheduler.waits(),
+            in_hand=gauges.in_hand,
+            is_stopping=self._stop.draining.is_set(),
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------

@@ -182,6 +182,8 @@ class Stages:
         return Gauges(
             queue_depth=handoff.depth() if handoff else 0,
             queue_size=handoff.size if handoff else 0,
+            in_hand=(download.in_hand if download else 0) + (handoff.in_flight if handoff else 0),
+            received_bytes=download.received_bytes if download else 0,
             waited_s=handoff.waited_s if handoff else 0.0,
             worker_rss_bytes=largest_rss_bytes(transform.pids()) if transform else None,
             pids=(*transform.pids(), *fork_server_pids()) if transform else (),

@@ -168,7 +168,17 @@ class OutputView:
         """The counts as they are now, with the figures of the last run that ended."""
         last = json.loads(self._journal.meta(_SUMMARY) or "{}")
         now = {**summary_of(self._journal.counts()).to_json(), "versions": versions()}
-        counted = ("total", "succeeded", "failed", "skipped", "pending", "failures", "skips")
+        counted = (
+            "total",
+            "succeeded",
+            "failed",
+            "skipped",
+            "pending",
+            "failures",
+            "skips",
+            "statuses",
+            "failing_hosts",
+        )
         return {**now, **last, **{name: now[name] for name in (*counted, "bytes_downloaded", "bytes_written")}}
 
 

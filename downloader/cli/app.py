@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer  # noqa: TID251 - its home
@@ -132,19 +133,23 @@ def status(
     *,
     as_json: AsJson = False,
     items: Annotated[bool, typer.Option("--items", help="one JSON object per item and line")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="the failed items as a table, for people")] = False,
     state: Annotated[str | None, typer.Option(metavar="|".join(_STATES), help="only items in this state")] = None,
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="only items with this failure kind or skip reason")
     ] = None,
 ) -> None:
     """Show the state of an output, as a summary or item by item."""
-    from downloader.cli.show import summary_text  # noqa: PLC0415
+    from downloader.cli.show import failures_table, summary_text  # noqa: PLC0415
     from downloader.workspace import open_output  # noqa: PLC0415
 
     if state is not None and state not in _STATES:
         raise ConfigError(f"--state: {state!r} is not a state; choose from {', '.join(_STATES)}")
     with open_output(out) as view:
-        if items or state or kind:
+        if failed:
+            for line in failures_table(view.records(state="failed", kind=kind), get_terminal_size().columns):
+                typer.echo(line)
+        elif items or state or kind:
             for record in view.records(state=state, kind=kind):
                 typer.echo(json.dumps(record))
         elif as_json:
@@ -267,16 +272,16 @@ def _execute(
     from downloader.stop import Stop, exit_code  # noqa: PLC0415
 
     stop = Stop()
-    set_up(stop, settings.run.log_level)
+    set_up(stop, "error" if settings.run.quiet else settings.run.log_level)
     summary = work(stop)
     shown = summary.to_json()
     if as_json:
         _print_summary(shown, settings.output.output)
-    if settings.run.progress not in {"none", "json"}:
+    good = allows(settings.run.allow_failures, summary.failed, summary.total) and not summary.gave_up
+    if settings.run.shows_summary(good=good):
         typer.echo(summary_text(settings.output.output, shown), err=True)
     if stop.signal is not None:
         raise typer.Exit(exit_code(stop.signal))
-    good = allows(settings.run.allow_failures, summary.failed, summary.total) and not summary.gave_up
     raise typer.Exit(0 if good or failures_expected else 1)
 
 

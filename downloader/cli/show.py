@@ -1,45 +1,101 @@
 """Results as text for people: summaries and findings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from downloader.model.failures import FailureKind, is_transient
+from downloader.telemetry.wording import counted_causes
+
+_MAX_HOSTS = 5
+_LEAST_SOURCE_CHARS = 30
+
 
 def summary_text(output: str, summary: Mapping[str, Any]) -> str:
-    """Format a summary, given as its JSON object, in a few lines."""
+    """Format a summary, given as its JSON object, in a few aligned lines."""
     lines = [_headline(summary)]
-    if summary.get("gave_up"):
-        lines.append(f"  given up: {summary['gave_up']}")
-    if summary["failures"]:
-        lines.append(f"  failed: {_counted(summary['failures'])}")
-        lines.append(
-            f"          downloader status {_quoted(output)} --items --state failed   lists them with the reasons"
-        )
-    if set_aside := summary.get("set_aside"):
-        lines.append(f"  set aside: {_counted({host['host']: host['items'] for host in set_aside[:5]})}")
-    if summary["skips"]:
-        lines.append(f"  skipped: {_counted(summary['skips'])}")
-    if summary.get("unchanged"):
-        lines.append(f"  unchanged: {summary['unchanged']} of them have not changed at their source")
-    if summary.get("left_alone"):
-        lines.append(
-            f"  left alone: {summary['left_alone']} files and folders, hidden or not named like images "
-            "(--all-files takes them)"
-        )
-    if summary["pending"]:
-        lines.append(f"  pending: {summary['pending']}; the same command resumes them")
-    lines.append(
-        f"  in {output}: {_megabytes(summary['bytes_written'])} written, "
-        f"{_megabytes(summary['bytes_downloaded'])} downloaded"
-    )
-    lines += [f"  {stage}" for stage in _stages(summary)]
-    if summary.get("rebuilds"):
-        lines.append(f"  transform processes were replaced {summary['rebuilds']} times: one had died or was stopped")
-    if summary.get("pace"):
-        lines.append(f"  downloads: {summary['pace']}")
-    lines += [f"  caution: {caution}" for caution in summary.get("cautions", [])]
-    lines += [f"  advice: {advice}" for advice in summary["advice"]]
+    for label, text in _details(output, summary):
+        lines.append(f"  {label:<11} {text}")
     return "\n".join(lines)
+
+
+def _details(output: str, summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What there is to say of a summary, each with its label."""
+    if summary.get("gave_up"):
+        yield "given up", summary["gave_up"]
+    yield from _outcomes(summary)
+    written, downloaded = (_megabytes(summary[f"bytes_{what}"]) for what in ("written", "downloaded"))
+    yield "output", f"{output}: {written} written, {downloaded} downloaded"
+    yield from _stages(summary)
+    for caution in summary.get("cautions", []):
+        yield "caution", caution
+    for advice in summary["advice"]:
+        yield "advice", advice
+    yield from _next(output, summary)
+
+
+def _outcomes(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    changes = [f"{summary[name]} {name}" for name in ("changed", "unchanged") if summary.get(name)]
+    if changes:
+        yield "in this run", ", ".join([f"{summary['new']} done", *changes])
+    if summary["failures"]:
+        statuses = {int(status): number for status, number in summary["statuses"].items()}
+        causes = counted_causes(summary["failures"], statuses)
+        yield "failed", ", ".join(f"{cause} x {number}" for cause, number in causes)
+        if hosts := summary["failing_hosts"]:
+            yield "at", ", ".join(f"{host['host']} x {host['items']}" for host in hosts[:_MAX_HOSTS])
+    if set_aside := summary.get("set_aside"):
+        yield "set aside", ", ".join(f"{host['host']} x {host['items']}" for host in set_aside[:_MAX_HOSTS])
+    if summary["skips"]:
+        yield "skipped", ", ".join(f"{reason} x {number}" for reason, number in _by_number(summary["skips"]))
+    if summary.get("left_alone"):
+        yield "left alone", f"{summary['left_alone']} files and folders, hidden or not named like images (--all-files)"
+
+
+def _next(output: str, summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What to type next."""
+    if summary["pending"]:
+        yield "next", f"the same command resumes with the {summary['pending']} pending items"
+    statuses = {int(status): number for status, number in summary["statuses"].items()}
+    causes = counted_causes(summary["failures"], statuses)
+    if transient := sum(number for cause, number in causes if _is_transient(cause)):
+        yield "next", f"downloader retry {_quoted(output)}   tries the {transient} again that may succeed now"
+    if summary["failures"]:
+        yield "next", f"downloader status {_quoted(output)} --failed   lists the failures with their reasons"
+
+
+def _is_transient(cause: str) -> bool:
+    if cause.isdecimal():
+        return is_transient(FailureKind.HTTP_STATUS, int(cause))
+    return is_transient(FailureKind(cause))
+
+
+def failures_table(records: Iterable[Mapping[str, Any]], columns: int) -> Iterator[str]:
+    """The failed items as lines of a table that is `columns` wide: kind or HTTP status, source, message.
+
+    A source that does not fit loses its middle; messages are shown whole.
+    """
+    width = max(columns // 2, _LEAST_SOURCE_CHARS)
+    empty = True
+    for record in records:
+        if empty:
+            yield f"{'cause':<20} {'source':<{width}}  message"
+            empty = False
+        source = _shortened(escaped(record["source"]), width)
+        yield f"{_cause(record):<20} {source:<{width}}  {escaped(record['message'] or '')}".rstrip()
+    if empty:
+        yield "no failed items"
+
+
+def _cause(record: Mapping[str, Any]) -> str:
+    return f"{record['http_status']}" if record["kind"] == FailureKind.HTTP_STATUS else str(record["kind"])
+
+
+def _shortened(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    kept = width - 3
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
 
 
 def findings_text(output: str, found: Mapping[str, Any]) -> str:
@@ -77,24 +133,26 @@ def _headline(summary: Mapping[str, Any]) -> str:
     return f"{text} (nothing new to do)" if summary.get("new") == 0 and not summary["pending"] else text
 
 
-def _stages(summary: Mapping[str, Any]) -> list[str]:
-    lines = []
+def _stages(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, workers in (("download", "threads"), ("transform", "processes")):
         stage = summary["stages"][name]
         if stage and stage["p50_s"] is not None:
             busy = round(100 * (stage["busy_share"] or 0))
             median, slow = (1000 * stage[key] for key in ("p50_s", "p99_s"))
-            lines.append(
-                f"{name}: {stage[workers]} {workers}, {busy} % busy, "
-                f"{median:.0f} ms an item (99 % within {slow:.0f} ms)"
-            )
+            figures = f"{busy} % busy, {median:.0f} ms an item (99 % within {slow:.0f} ms)"
+            yield name, f"{stage[workers]} {workers}, {figures}"
     if summary.get("shards", 1) > 1:
-        lines.append(f"these were in {summary['shards']} shards")
-    return lines
+        yield "shards", f"{summary['shards']} processes shared these"
+    if summary.get("bottleneck_reason"):
+        yield "limit", f"{summary['bottleneck']}: {summary['bottleneck_reason']}"
+    if summary.get("rebuilds"):
+        yield "replaced", f"transform processes, {summary['rebuilds']} times: one had died or was stopped"
+    if summary.get("pace"):
+        yield "threads", summary["pace"]
 
 
-def _counted(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in sorted(numbers.items(), key=lambda entry: -entry[1]))
+def _by_number(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(numbers.items(), key=lambda entry: -entry[1])
 
 
 def _megabytes(size: int) -> str:

@@ -264,7 +264,10 @@ class SourceOptions(Section):
 class RunOptions(Section):
     """How the run reports, and how many failures are acceptable."""
 
-    progress: Literal["auto", "bar", "plain", "json", "none"] = option("auto", "how progress is shown on stderr")
+    progress: Literal["auto", "bar", "plain", "json", "json-items", "none"] = option(
+        "auto", "how progress is shown on stderr; json-items shows every outcome, too"
+    )
+    quiet: bool = option(False, "say nothing unless something fails")
     log_level: Literal["debug", "info", "warning", "error"] = option(
         "warning", "least severe log message shown on stderr"
     )
@@ -280,6 +283,12 @@ class RunOptions(Section):
         metavar="N|P%",
         parse=parse_budget,
     )
+
+    def shows_summary(self, *, good: bool) -> bool:
+        """Whether the summary is shown as text: always, unless progress is silent; then only if something failed."""
+        if self.progress in {"json", "json-items"}:
+            return False
+        return not good or not (self.quiet or self.progress == "none")
 
 
 Mode = Literal["run", "fetch", "process"]

@@ -29,9 +29,13 @@ class BodyReader:
         settings: of the run.
         rate: the limit of the run, or None.
         abort: of the run.
+
+    Attributes:
+        received_bytes: of all bodies so far, also of those that are not complete.
     """
 
     def __init__(self, settings: DownloadOptions, rate: ByteRate | None, abort: AbortSignal) -> None:
+        self.received_bytes = 0
         self._settings = settings
         self._rate = rate
         self._abort = abort
@@ -57,6 +61,7 @@ class BodyReader:
         speed = MinimumSpeed(self._settings.min_speed, active_clock())
         for chunk in response.body:
             self._abort.check()
+            self.received_bytes += len(chunk)
             if speed.too_slow(len(chunk), active_clock()):
                 least = show_size(self._settings.min_speed)
                 raise FetchError(FailureKind.TOO_SLOW, f"slower than {least} a second; --min-speed allows less")

@@ -37,7 +37,7 @@ def completed(task: FetchTask, response: Response, digests: Digests, parts: Part
     """The fact about the complete body in the task's part; raises FetchError if a checksum does not match."""
     if wrong := digests.mismatch():
         parts.drop(task)
-        raise FetchError(FailureKind.CHECKSUM, f"the {wrong} of the body is not what it should be")
+        raise FetchError(FailureKind.CHECKSUM, wrong)
     if task.item.previous and task.item.previous.sha256 == digests.sha256():
         parts.drop(task)
         return unchanged(task, response)

@@ -62,11 +62,12 @@ class Digests:
         return self._hashes["sha256"].hexdigest()
 
     def mismatch(self) -> str | None:
-        """The algorithm of the first checksum that does not match."""
+        """The first checksum that does not match, as a message with both values; None if all do."""
         self._settle()
-        for checksum in self._expected:
-            if self._hashes[checksum.name].digest() != checksum.digest:
-                return checksum.name
+        for name, expected in self._expected:
+            found = self._hashes[name].digest()
+            if found != expected:
+                return f"the {name} of the body is {found.hex()}, but should be {expected.hex()}"
         return None
 
     def _hash(self, pieces: list[bytes]) -> None:

@@ -62,9 +62,14 @@ class Fetcher:
         self._random_share = random_share
         self._keeps_archives = keeps_archives
         self._headers = _parsed(settings.header)
-        reader = BodyReader(settings, rate, session.abort_signal)
-        self._single = SingleFetcher(settings, reader, self._parts)
-        self._segment = SegmentFetcher(reader, self._parts)
+        self._reader = BodyReader(settings, rate, session.abort_signal)
+        self._single = SingleFetcher(settings, self._reader, self._parts)
+        self._segment = SegmentFetcher(self._reader, self._parts)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of bodies received so far, also of those that are not complete."""
+        return self._reader.received_bytes
 
     def close(self) -> None:
         """Close idle connections."""

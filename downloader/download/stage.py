@@ -65,6 +65,9 @@ class DownloadStage:
         self._rate = ByteRate(limit_rate) if limit_rate else None
         self._throughput = _Throughput()
         self._limiter = ConcurrencyLimiter(active_clock()) if settings.concurrency.threads == "auto" else None
+        self._fetchers: list[Fetcher] = []
+        self._in_hand: set[int] = set()
+        """Threads with a task."""
 
     @property
     def threads(self) -> int:
@@ -79,6 +82,16 @@ class DownloadStage:
     def pace(self) -> str | None:
         """With `--threads auto`: the reason for the number of downloads at a time."""
         return self._limiter.why if self._limiter else None
+
+    @property
+    def in_hand(self) -> int:
+        """Tasks that are being done now."""
+        return len(self._in_hand)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of bodies received so far, also of those that are not complete."""
+        return sum(fetcher.received_bytes for fetcher in self._fetchers)
 
     @property
     def transport(self) -> str:
@@ -122,9 +135,13 @@ class DownloadStage:
             self._emit,
             keeps_archives=not self._settings.makes_images,
         )
+        self._fetchers.append(fetcher)
+        thread = threading.get_ident()
         try:
             while lease is not None:
+                self._in_hand.add(thread)
                 self._process(fetcher, lease)
+                self._in_hand.discard(thread)
                 lease = self._feed.take()
         except Interrupted:
             return
@@ -137,6 +154,7 @@ class DownloadStage:
             self._stop.abort()
             raise
         finally:
+            self._in_hand.discard(thread)
             fetcher.close()
 
     def _process(self, fetcher: Fetcher, lease: Lease[FetchTask]) -> None:

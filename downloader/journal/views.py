@@ -53,6 +53,14 @@ SELECT state, kind, count(*) AS items, total(CASE what WHEN 'url' THEN bytes END
     total(bytes_written) AS bytes_written
 FROM items GROUP BY state, kind
 """
+_STATUSES = """
+SELECT http_status, count(*) AS items FROM items
+WHERE state = 'failed' AND kind = 'http_status' AND http_status IS NOT NULL GROUP BY http_status
+"""
+_FAILING_HOSTS = """
+SELECT host, count(*) AS items FROM items
+WHERE state = 'failed' AND host <> '' GROUP BY host ORDER BY items DESC, host LIMIT 5
+"""
 _FAILED = "FROM items WHERE state = 'failed' AND sequence >= :first"
 _FAILURES = f"SELECT count(*) AS items {_FAILED}"
 _MOST_FREQUENT_KIND = f"SELECT kind, count(*) AS items {_FAILED} GROUP BY kind ORDER BY items DESC LIMIT 1"
@@ -189,10 +197,20 @@ def counts(database: Database) -> Counts:
     return Counts(
         by_state=by_state,
         failures={row["kind"]: row["items"] for row in rows if row["state"] == State.FAILED},
+        statuses=_statuses(database),
+        failing_hosts=_failing_hosts(database),
         skips={row["kind"]: row["items"] for row in rows if row["state"] == State.SKIPPED},
         bytes_downloaded=int(sum(row["bytes_downloaded"] for row in rows)),
         bytes_written=int(sum(row["bytes_written"] for row in rows)),
     )
+
+
+def _statuses(database: Database) -> dict[int, int]:
+    return {row["http_status"]: row["items"] for row in database.query(_STATUSES)}
+
+
+def _failing_hosts(database: Database) -> tuple[tuple[str, int], ...]:
+    return tuple((decode_text(row["host"]), row["items"]) for row in database.query(_FAILING_HOSTS))
 
 
 def unaccounted(database: Database, plan: Plan) -> int:

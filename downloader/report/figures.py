@@ -27,6 +27,7 @@ def with_figures(counted: Summary, telemetry: RunTelemetry, gauges: Gauges, *, p
         duration_s=duration_s,
         new=counters.done,
         new_succeeded=counters.succeeded,
+        changed=counters.changed,
         unchanged=counters.unchanged,
         download=_stage(telemetry.stages.download, gauges.threads, duration_s, gauges.waited_s),
         transform=_stage(telemetry.stages.transform, processes, duration_s) if processes else None,
@@ -38,7 +39,8 @@ def with_figures(counted: Summary, telemetry: RunTelemetry, gauges: Gauges, *, p
         shards=gauges.shards,
         rebuilds=gauges.rebuilds,
         pace=f"{gauges.threads} at a time in the end: {gauges.pace}" if gauges.pace else None,
-        is_processor_idle=processes < usable_cpus(),
+        cpus=usable_cpus(),
+        parent_cpu_s=telemetry.cpu_s,
         peak_rss_parent_bytes=peak_rss_bytes(),
         peak_rss_worker_bytes=queue.peak_worker_rss_bytes,
     )

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from downloader.model.counts import Counts
 from downloader.model.states import State
-from downloader.report.advice import advise, bottleneck
+from downloader.report.advice import Evidence, advise, bottleneck, reason
 from downloader.scheduling.circuit_breaker import SetAside
 from downloader.telemetry.meters import Histogram
 
@@ -101,6 +101,10 @@ class Summary:
     pending: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     skips: Mapping[str, int] = field(default_factory=dict)
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    """Failures with an HTTP status as their reason, by that status."""
+    failing_hosts: Sequence[tuple[str, int]] = ()
+    """Hosts and their failures, the most first, no more than a few."""
     bytes_downloaded: int = 0
     bytes_written: int = 0
     duration_s: float = 0.0
@@ -108,14 +112,18 @@ class Summary:
     """Items that got their outcome in this run."""
     new_succeeded: int = 0
     """Those of them that succeeded."""
+    changed: int = 0
+    """Those whose source has another version than before."""
     unchanged: int = 0
     """Those of them whose source had nothing new."""
     download: StageFigures | None = None
     transform: StageFigures | None = None
     queue: QueueFigures | None = None
     writer_busy_s: float = 0.0
-    is_processor_idle: bool = False
-    """Whether there were fewer transform processes than processors."""
+    parent_cpu_s: float = 0.0
+    """CPU time of the process that leads the run."""
+    cpus: int = 0
+    """CPUs that the run might use."""
     peak_rss_parent_bytes: int = 0
     peak_rss_worker_bytes: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -138,24 +146,39 @@ class Summary:
     @property
     def bottleneck(self) -> str | None:
         """Which stage the others waited for: `download`, `transform`, `output`, `none`; None without new items."""
-        if not self.new:
-            return None
-        return bottleneck(
-            download_busy=self.download.busy_share if self.download else None,
-            transform_busy=self.transform.busy_share if self.transform else None,
-            queue_full=self.queue.full_share if self.queue else None,
-            writer_busy=share(self.writer_busy_s, self.duration_s),
-        )
+        return bottleneck(self._evidence()) if self.new else None
+
+    @property
+    def bottleneck_reason(self) -> str | None:
+        """How that is known; None where no stage is the limit."""
+        return reason(self._evidence()) if self.new else None
 
     @property
     def advice(self) -> list[str]:
         """What would make the next run faster or more complete, most useful first."""
-        return advise(
-            self.bottleneck,
-            self.failures,
-            self.total,
-            is_processor_idle=self.is_processor_idle,
+        return advise(self._evidence())
+
+    def _evidence(self) -> Evidence:
+        """What is known of the output, and, if the last run had anything to do, of its stages."""
+        counted = Evidence(
+            total=self.total,
+            succeeded=self.succeeded,
+            failures=self.failures,
+            failing_hosts=self.failing_hosts,
             set_aside=self.set_aside,
+        )
+        if not self.new:
+            return counted
+        return replace(
+            counted,
+            download_busy=self.download.busy_share if self.download else None,
+            transform_busy=self.transform.busy_share if self.transform else None,
+            queue_full=self.queue.full_share if self.queue else None,
+            writer_busy=share(self.writer_busy_s, self.duration_s),
+            parent_cpu=share(self.parent_cpu_s, self.duration_s),
+            processes=self.transform.workers if self.transform else 0,
+            cpus=self.cpus,
+            shards=self.shards,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -184,7 +207,12 @@ class Summary:
             "peak_rss_bytes": {"parent": self.peak_rss_parent_bytes, "worker_max": self.peak_rss_worker_bytes},
             "versions": dict(self.versions),
             "new": self.new,
+            "changed": self.changed,
             "unchanged": self.unchanged,
+            "statuses": {str(status): number for status, number in sorted(self.statuses.items())},
+            "failing_hosts": [{"host": host, "items": items} for host, items in self.failing_hosts],
+            "bottleneck_reason": self.bottleneck_reason,
+            "parent_cpu_s": round(self.parent_cpu_s, 3),
             "pace": self.pace,
             "cautions": list(self.cautions),
             "left_alone": self.left_alone,
@@ -206,17 +234,21 @@ def merge(a: Summary, b: Summary) -> Summary:
         pending=a.pending + b.pending,
         failures=_added(a.failures, b.failures),
         skips=_added(a.skips, b.skips),
+        statuses=dict(Counter(a.statuses) + Counter(b.statuses)),
+        failing_hosts=_merged_failing(a.failing_hosts, b.failing_hosts),
         bytes_downloaded=a.bytes_downloaded + b.bytes_downloaded,
         bytes_written=a.bytes_written + b.bytes_written,
         duration_s=max(a.duration_s, b.duration_s),
         new=a.new + b.new,
         new_succeeded=a.new_succeeded + b.new_succeeded,
+        changed=a.changed + b.changed,
         unchanged=a.unchanged + b.unchanged,
         download=a.download.merged(b.download) if a.download and b.download else a.download or b.download,
         transform=a.transform.merged(b.transform) if a.transform and b.transform else a.transform or b.transform,
         queue=a.queue.merged(b.queue) if a.queue and b.queue else a.queue or b.queue,
         writer_busy_s=max(a.writer_busy_s, b.writer_busy_s),
-        is_processor_idle=a.is_processor_idle or b.is_processor_idle,
+        parent_cpu_s=max(a.parent_cpu_s, b.parent_cpu_s),
+        cpus=a.cpus + b.cpus,
         peak_rss_parent_bytes=max(a.peak_rss_parent_bytes, b.peak_rss_parent_bytes),
         peak_rss_worker_bytes=max(
             (size for size in (a.peak_rss_worker_bytes, b.peak_rss_worker_bytes) if size is not None), default=None
@@ -244,6 +276,8 @@ def summary_of(counts: Counts) -> Summary:
         pending=by_state[State.PENDING] + by_state[State.FETCHED] + by_state[State.TRANSFORMED],
         failures=counts.failures,
         skips=counts.skips,
+        statuses=counts.statuses,
+        failing_hosts=counts.failing_hosts,
         bytes_downloaded=counts.bytes_downloaded,
         bytes_written=counts.bytes_written,
     )
@@ -256,6 +290,11 @@ def share(part: float, whole: float) -> float | None:
 
 def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return dict(Counter(a) + Counter(b))
+
+
+def _merged_failing(a: Sequence[tuple[str, int]], b: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    merged = Counter(dict(a)) + Counter(dict(b))
+    return tuple(sorted(merged.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
 def _rounded(value: float | None) -> float | None:

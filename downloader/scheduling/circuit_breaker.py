@@ -26,6 +26,8 @@ class _Trouble:
     at: str
     since_s: float
     failures: int = 0
+    last: str = ""
+    """The last failure in a word."""
     block: Block | None = None
     """Why its tasks are set aside; None while they are not."""
     probe_at_s: float = 0.0
@@ -72,6 +74,7 @@ class CircuitBreaker:
             return 0.0
         trouble = self._trouble(host, failure, now_s)
         trouble.failures += 1
+        trouble.last = str(failure.http_status or failure.kind)
         if trouble.block or self._is_over(trouble.failures, now_s - trouble.since_s, in_flight):
             reason = f"the last {trouble.failures} attempts at {host} failed ({failure.message})"
             self._open(trouble, Block(reason, failure.kind, failure.http_status), now_s, _LONG * self._patience_s)
@@ -127,6 +130,11 @@ class CircuitBreaker:
         if trouble is None or self._attempts is None:
             return None
         return max(self._attempts - trouble.failures, 1)
+
+    def last_failure(self, host: str) -> str:
+        """The last failure of a host in a word, such as "429" or "timeout"; "" if its last attempt did not fail."""
+        trouble = self._troubles.get(host)
+        return trouble.last if trouble else ""
 
     def next_block(self, host: str, now_s: float) -> Block | None:
         """Why the next task of a host is not to be done; None where it is, also as a probe."""

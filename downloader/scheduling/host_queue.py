@@ -72,6 +72,23 @@ class HostQueue(Generic[Task]):
         """Hosts that are remembered: those with tasks, in flight too, and those with a limit on the next one."""
         return len(self._hosts)
 
+    def waits(self, now_s: float) -> dict[str, tuple[int, float]]:
+        """The hosts that are asked nothing now: how many tasks wait, and how many seconds for the next of them."""
+        found: dict[str, tuple[int, float]] = {}
+        for at_s, _, name, _ in self._rescheduled:
+            items, until_s = found.get(name, (0, at_s))
+            found[name] = items + 1, min(until_s, at_s)
+        for name in {name for _, _, name in self._timers} | found.keys():
+            host = self._hosts.get(name)
+            if host is None:
+                continue
+            if host.in_rotation or host.in_flight:
+                found.pop(name, None)
+            elif host.waiting and host.not_before_s > now_s:
+                items, _ = found.get(name, (0, 0.0))
+                found[name] = items + len(host.waiting), host.not_before_s
+        return {name: (items, until_s - now_s) for name, (items, until_s) in found.items()}
+
     def add(self, host: str, task: Task, now_s: float) -> None:
         """Add a task."""
         self.size += 1

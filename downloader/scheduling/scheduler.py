@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from downloader.model.hosts import HostWait
 from downloader.scheduling.circuit_breaker import CircuitBreaker, SetAside
 from downloader.scheduling.host_queue import HostQueue, Wait
 from downloader.scheduling.interface import Block, HostFailure, Lease, LeaseBatch
@@ -252,6 +253,16 @@ class Scheduler(Generic[Task]):
         if self._breaker.is_failing(host):  # looked at without the lock, which every download would take for nothing
             with self._tasks_changed:
                 self._breaker.answered(host)
+
+    def waits(self, least_s: float = 1.0) -> list[HostWait]:
+        """The hosts that are asked nothing for at least so long from now, those with the most tasks first."""
+        with self._tasks_changed:
+            found = [
+                HostWait(host, items, seconds, self._breaker.last_failure(host))
+                for host, (items, seconds) in self._queue.waits(self._clock()).items()
+                if seconds >= least_s
+            ]
+        return sorted(found, key=lambda wait: -wait.items)
 
     def set_aside(self) -> list[SetAside]:
         """The hosts of which tasks were not done, those with the most first."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from downloader.model.failures import Stage
+from downloader.model.failures import FailureKind, Stage
 from downloader.model.items import Fact, Failed, Fetched, Skipped, Stored, Transformed, Unchanged, Url
 from downloader.telemetry.interface import Sample
 
@@ -20,10 +20,14 @@ class RunCounters:
     succeeded: int = 0
     skipped: int = 0
     unchanged: int = 0
+    changed: int = 0
+    """Of those that succeeded, the ones whose source has another version than before."""
     ended_before_transform: int = 0
     """Items whose outcome came without bytes: failed, skipped or found unchanged while being fetched."""
     failed: "Counter[str]" = field(default_factory=Counter)
     """By failure kind."""
+    statuses: "Counter[int]" = field(default_factory=Counter)
+    """Failures with an HTTP status that says why, by that status."""
     bytes_downloaded: int = 0
     bytes_written: int = 0
 
@@ -52,12 +56,15 @@ class RunCounters:
                 self.transformed += 1
             case Stored():
                 self.succeeded += 1
+                self.changed += fact.item.previous is not None
                 self.bytes_written += sum(output.bytes for output in fact.outputs)
             case Unchanged():
                 self.unchanged += 1
                 self.ended_before_transform += 1
             case Failed():
                 self.failed[fact.kind] += 1
+                if fact.kind is FailureKind.HTTP_STATUS and fact.http_status:
+                    self.statuses[fact.http_status] += 1
                 self.ended_before_transform += fact.stage in _BEFORE_TRANSFORM
             case Skipped():
                 self.skipped += 1

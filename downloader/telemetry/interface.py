@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from downloader.model.hosts import HostWait
 from downloader.model.items import Fact
 
 
@@ -14,6 +15,8 @@ class Sample:
     `at_s` is monotonic. `listed` counts the rows known so far, final once `planned`; `finished_before` of them had
     their outcome from an earlier run. `queue_depth` of `queue_size` messages wait for a transform process; both 0
     without a transform stage. `worker_rss_bytes` is the largest resident size of a transform process now.
+    `received_bytes` came from servers so far, those of incomplete bodies too. `waits` are the hosts that are asked
+    nothing for now. `in_hand` items are being downloaded or transformed; `is_stopping` says that no more will be.
     """
 
     at_s: float
@@ -23,21 +26,28 @@ class Sample:
     queue_depth: int = 0
     queue_size: int = 0
     worker_rss_bytes: int | None = None
+    received_bytes: int = 0
+    waits: Sequence[HostWait] = ()
+    in_hand: int = 0
+    is_stopping: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
     """What stages show of themselves at one moment.
 
-    `queue_depth` of `queue_size` messages wait for a transform process; both 0 without a transform stage. `waited_s` is
-    the time that threads have waited at that queue, together. `worker_rss_bytes` is the largest resident size of a
-    transform process. `rebuilds` counts worker pools that were replaced, `threads` the downloads that there may be at a
-    time. With `--threads auto`, `pace` gives the reason for that number. `transport` is the package that speaks HTTP.
+    `queue_depth` of `queue_size` messages wait for a transform process; both 0 without a transform stage. `in_hand`
+    items are being downloaded or transformed, and `received_bytes` came from servers so far. `waited_s` is the time
+    that threads have waited at that queue, together. `worker_rss_bytes` is the largest resident size of a transform
+    process. `rebuilds` counts worker pools that were replaced, `threads` the downloads that there may be at a time.
+    With `--threads auto`, `pace` gives the reason for that number. `transport` is the package that speaks HTTP.
     `shards` counts the processes that they are in, and `pids` are those of the processes that they have started.
     """
 
     queue_depth: int = 0
     queue_size: int = 0
+    in_hand: int = 0
+    received_bytes: int = 0
     waited_s: float = 0.0
     worker_rss_bytes: int | None = None
     rebuilds: int = 0
@@ -54,6 +64,8 @@ def together(every: Sequence[Gauges]) -> Gauges:
     return Gauges(
         queue_depth=sum(each.queue_depth for each in every),
         queue_size=sum(each.queue_size for each in every),
+        in_hand=sum(each.in_hand for each in every),
+        received_bytes=sum(each.received_bytes for each in every),
         waited_s=sum(each.waited_s for each in every),
         worker_rss_bytes=max(sizes, default=None),
         rebuilds=sum(each.rebuilds for each in every),

@@ -11,11 +11,12 @@ from downloader.screening import Duplicates
 from downloader.telemetry.counters import RunCounters
 from downloader.telemetry.interface import Observer, Observers, Sample
 from downloader.telemetry.meters import QueueMeter, StageMeters
-from downloader.telemetry.progress import Progress, Style, view
+from downloader.telemetry.progress import Progress
+from downloader.telemetry.views import Style, view
 
 
 def progress(style: Style) -> Observer:
-    return Progress(view(style, io.StringIO()), RunCounters(), started_s=0.0)
+    return Progress(view(style, io.StringIO()), RunCounters(), started_s=0.0, grace_s=10.0)
 
 
 def unowned(_item: Item, _sha256: str) -> None:

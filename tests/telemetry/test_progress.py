@@ -4,43 +4,40 @@ import os
 import pty
 import termios
 import threading
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
+from facts import KINDS, a_fact, an_item
+from snapshots import NOW, snapshot
 
+from downloader.config.settings import Mode
+from downloader.model.failures import FailureKind, Stage
+from downloader.model.hosts import HostWait
+from downloader.model.items import Failed, Outcome, Skipped, Stored, Unchanged
 from downloader.telemetry.counters import RunCounters
 from downloader.telemetry.interface import Sample
-from downloader.telemetry.progress import Progress, Silence, Snapshot, Style, view
-
-NOW = Snapshot(
-    total=200,
-    total_known=True,
-    done_before=20,
-    downloaded=90,
-    not_downloaded=10,
-    transformed=50,
-    failed=3,
-    queue_depth=5,
-    queue_size=64,
-    bytes_downloaded=3 * 1024**2,
-    elapsed_s=10.0,
-)
+from downloader.telemetry.progress import Progress
+from downloader.telemetry.snapshot import Snapshot, Speedometer
+from downloader.telemetry.views import Silence, Style, View, view
 
 
-def shown(style: Style, *snapshots: Snapshot, transforms: bool = True) -> str:
+def shown(style: Style, *snapshots: Snapshot, mode: Mode = "run") -> str:
     """What a run off a terminal prints."""
     stream = io.StringIO()
-    bars = view(style, stream, transforms=transforms)
-    for snapshot in snapshots:
-        bars.show(snapshot)
-    bars.close(snapshots[-1])
+    play(view(style, stream, mode=mode), *snapshots)
     return stream.getvalue()
 
 
-def on_a_terminal(style: Style, *snapshots: Snapshot, transforms: bool = True) -> str:
+def play(form: View, *snapshots: Snapshot) -> None:
+    for each in snapshots:
+        form.show(each)
+    form.close(snapshots[-1])
+
+
+def on_a_terminal(style: Style, *snapshots: Snapshot, mode: Mode = "run", columns: int = 150) -> str:
     """What a run on a pseudo-terminal prints."""
     master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (24, 120))
+    termios.tcsetwinsize(slave, (24, columns))
     received: list[bytes] = []
 
     def read() -> None:
@@ -53,51 +50,65 @@ def on_a_terminal(style: Style, *snapshots: Snapshot, transforms: bool = True) -
     reader = threading.Thread(target=read)
     reader.start()
     with os.fdopen(slave, "w") as stream:
-        bars = view(style, stream, transforms=transforms)
-        for snapshot in snapshots:
-            bars.show(snapshot)
-        bars.close(snapshots[-1])
+        form = view(style, stream, mode=mode)
+        form.outcome(a_failure())
+        form.stopping(12, 10.0)
+        play(form, *snapshots)
     reader.join()
     os.close(master)
     return b"".join(received).decode()
 
 
+def a_failure(number: int = 1) -> Failed:
+    return Failed(
+        item=an_item(number), stage=Stage.DOWNLOAD, kind=FailureKind.HTTP_STATUS, message="gone\x1b[2J", http_status=404
+    )
+
+
 @pytest.mark.parametrize("style", ["auto", "plain"])
 def test_off_a_terminal_lines_are_plain(style: Style) -> None:
-    """One whole line at the end, without control characters; rates count only what this run did."""
-    text = shown(style, NOW)
-    assert text == "10 s: downloaded 110/200 (9/s), transformed 70/190 (5/s), queue 5/64, failed 3\n"
-
-
-def test_a_total_that_still_grows_has_a_plus() -> None:
-    """`+` behind both totals while the list is being read."""
-    text = shown("plain", replace(NOW, total_known=False))
-    assert "downloaded 110/200+ " in text
-    assert "transformed 70/190+ " in text
-
-
-def test_fetch_speaks_of_no_transforms() -> None:
-    """Without a transform stage lines and bars tell of downloads alone."""
-    assert shown("plain", NOW, transforms=False) == "10 s: downloaded 110/200 (9/s), failed 3\n"
-    bars = on_a_terminal("bar", NOW, transforms=False)
-    assert "download" in bars
-    assert "transform" not in bars
+    """One whole line at the end, without control characters."""
+    text = shown(style, snapshot(elapsed_s=1.0))
+    assert text.startswith("0:01: downloaded 110/190 (9.5/s)")
+    assert text.count("\n") == 1
+    assert text.strip().isprintable()
 
 
 def test_lines_are_seconds_apart() -> None:
-    """A thousand looks in a moment make no line; only the end does."""
-    assert shown("plain", *[NOW] * 1000).count("\n") == 1
-
-
-def test_nothing_done_in_no_time_has_a_rate() -> None:
-    """No division by zero at the very start."""
-    assert "(0/s)" in shown("plain", replace(NOW, elapsed_s=0.0))
+    """A thousand looks in a moment make no line, only the end does; then one every five seconds of the run."""
+    assert shown("plain", *[snapshot(elapsed_s=1.0)] * 1000).count("\n") == 1
+    assert shown("plain", *[snapshot(elapsed_s=step / 10) for step in range(201)]).count("\n") == 4 + 1
 
 
 def test_json_lines_are_json() -> None:
     """Each line is one JSON object with every field of the snapshot."""
-    (line,) = shown("json", NOW).splitlines()
-    assert json.loads(line) == {"event": "progress", "transforms": True, **asdict(NOW)}
+    (line,) = shown("json", snapshot(elapsed_s=1.0)).splitlines()
+    expected = json.loads(json.dumps(asdict(snapshot(elapsed_s=1.0))))
+    assert json.loads(line) == {"event": "progress", "mode": "run", **expected}
+
+
+def test_json_has_an_event_for_each_outcome_on_request() -> None:
+    stream = io.StringIO()
+    form = view("json-items", stream)
+    outcomes = [fact for kind in KINDS if isinstance(fact := a_fact(kind, an_item(1)), Outcome)]
+    for outcome in outcomes:
+        form.outcome(outcome)
+    form.stopping(3, 10.0)
+    form.close(NOW)
+    stopping, *items, progress = map(json.loads, stream.getvalue().splitlines())
+    assert stopping == {"event": "stopping", "in_hand": 3, "grace_s": 10.0}
+    states = {Stored: "succeeded", Unchanged: "unchanged", Failed: "failed", Skipped: "skipped"}
+    assert [item["state"] for item in items] == [states[type(outcome)] for outcome in outcomes]
+    assert {item["event"] for item in items} == {"item"}
+    assert progress["event"] == "progress"
+
+
+def test_json_has_no_outcomes_otherwise() -> None:
+    stream = io.StringIO()
+    form = view("json", stream)
+    form.outcome(a_failure())
+    form.close(NOW)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["progress"]
 
 
 def test_none_is_silent() -> None:
@@ -106,21 +117,57 @@ def test_none_is_silent() -> None:
     assert isinstance(view("none"), Silence)
 
 
+def test_a_few_failures_are_shown_and_the_rest_counted() -> None:
+    """Three at once, then the number of the others; a second later the next three."""
+    stream = io.StringIO()
+    form = view("plain", stream)
+    for number in range(10):
+        form.outcome(a_failure(number))
+    form.show(snapshot(elapsed_s=0.1))
+    form.outcome(a_failure(10))
+    form.show(snapshot(elapsed_s=0.2))
+    lines = stream.getvalue().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["failed"] * 4
+    assert "gone\\x1b[2J" in lines[0]
+    assert "failed: 7 more" in lines[3]
+    form.show(snapshot(elapsed_s=1.2))
+    assert len(stream.getvalue().splitlines()) == 5
+
+
 @pytest.mark.parametrize("style", ["auto", "bar"])
 def test_a_terminal_shows_a_bar_for_each_stage(style: Style) -> None:
-    """Both stages with their numbers, megabytes, queue and failures, and the list while it is read."""
-    text = on_a_terminal(style, replace(NOW, total_known=False), NOW)
-    for part in ("download", "120/200", "3 MiB", "transform", "70/190", "queue 5/64, failed 3", "reading the list"):
+    """Both stages with their figures, failures as they happen, and the answer to Ctrl-C."""
+    text = on_a_terminal(style, snapshot(total_known=False), NOW)
+    for part in (
+        *("download  110/190", "2.0 MiB/s", "waiting: a.test (429, 41 items, 12 s)", "transform 70/190", "queue 5/64"),
+        *("failed 3 (404 x 2, dns x 1)", "reading the list", "1:15 left", "limit: download", "█"),
+        *("failed: ", "stopping: finishing 12 in hand, 10 s at most; Ctrl-C again stops at once"),
+    ):
         assert part in text
+
+
+def test_a_narrow_terminal_keeps_the_figures() -> None:
+    text = on_a_terminal("bar", NOW, columns=40)
+    assert "download  110/190 9.5/s, 2.0 MiB/s" in text
+    assert "█" not in text
+
+
+def test_fetch_has_one_bar() -> None:
+    bars = on_a_terminal("bar", NOW, mode="fetch")
+    assert "download" in bars
+    assert "transform" not in bars
 
 
 def test_bars_start_no_thread() -> None:
     """tqdm's monitor would be a thread of its own while processes are started."""
     before = threading.active_count()
-    stream = io.StringIO()
-    bars = view("bar", stream)
+    on_a_terminal("bar", NOW)
     assert threading.active_count() == before
-    bars.close(NOW)
+
+
+def a_sample(**changes: object) -> Sample:
+    values: dict[str, object] = {"at_s": 104.0, "listed": 20, "planned": True, "finished_before": 4, **changes}
+    return Sample(**values)  # type: ignore[arg-type]
 
 
 def test_progress_shows_what_the_counters_and_the_sample_say() -> None:
@@ -128,26 +175,46 @@ def test_progress_shows_what_the_counters_and_the_sample_say() -> None:
     stream = io.StringIO()
     counters = RunCounters(fetched=5, succeeded=3, skipped=1, ended_before_transform=2)
     counters.failed["dns"] = 1
-    progress = Progress(view("plain", stream), counters, started_s=100.0)
-    progress.sample(Sample(at_s=104.0, listed=20, planned=True, finished_before=4, queue_depth=2, queue_size=8))
+    progress = Progress(view("plain", stream), counters, started_s=100.0, grace_s=10.0)
+    progress.sample(a_sample(queue_depth=2, queue_size=8))
     assert stream.getvalue() == ""
     progress.close()
-    assert stream.getvalue() == "4 s: downloaded 9/20 (1/s), transformed 7/18 (1/s), queue 2/8, failed 1\n"
+    assert stream.getvalue() == (
+        "0:04: downloaded 9/18 (1.2/s), transformed 7/18 (0.8/s), queue 2/8, failed 1 (dns x 1)\n"
+    )
 
 
-def test_a_url_that_failed_while_being_fetched_is_not_transformed() -> None:
-    """Both bars are full in the end, and no number says that it was downloaded or transformed."""
-    counters = RunCounters(fetched=2, succeeded=2, ended_before_transform=1)
-    counters.failed["dns"] = 1
+def test_the_stop_is_told_once() -> None:
     stream = io.StringIO()
-    progress = Progress(view("json", stream), counters, started_s=0.0)
-    progress.sample(Sample(at_s=1.0, listed=3, planned=True, finished_before=0))
-    progress.close()
-    shown = json.loads(stream.getvalue())
-    assert {name: shown[name] for name in ("total", "downloaded", "not_downloaded", "transformed", "failed")} == {
-        "total": 3,
-        "downloaded": 2,
-        "not_downloaded": 1,
-        "transformed": 2,
-        "failed": 1,
-    }
+    progress = Progress(view("plain", stream), RunCounters(), started_s=100.0, grace_s=10.0)
+    progress.sample(a_sample())
+    progress.sample(a_sample(is_stopping=True, in_hand=3))
+    progress.sample(a_sample(is_stopping=True, in_hand=2))
+    assert stream.getvalue() == "stopping: finishing 3 in hand, 10 s at most; Ctrl-C again stops at once\n"
+
+
+def test_a_run_that_stands_still_has_no_rate() -> None:
+    """Twenty items in two seconds, then none for a minute: the rates are those of now, and there is no end in sight."""
+    counters, speedometer = RunCounters(), Speedometer(0.0)
+    for second in range(63):
+        counters.fetched = counters.succeeded = min(10 * second, 20)
+        now = speedometer.snapshot(
+            a_sample(at_s=float(second), listed=30, finished_before=0, received_bytes=1024 * second), counters
+        )
+    assert (now.downloads_per_s, now.transforms_per_s, now.remaining_s) == (0, 0, None)
+    assert now.bytes_per_s == 1024  # of a large file that is not complete
+    last = speedometer.last(now)
+    assert last.downloads_per_s == pytest.approx(20 / 62)
+
+
+@pytest.mark.parametrize(("depth", "limit"), [(8, "transform"), (0, "download"), (4, None)])
+def test_the_queue_tells_which_stage_is_the_limit_now(depth: int, limit: str | None) -> None:
+    speedometer = Speedometer(0.0)
+    for second in range(10):
+        now = speedometer.snapshot(a_sample(at_s=float(second), queue_depth=depth, queue_size=8), RunCounters())
+    assert now.limit == limit
+
+
+def test_waits_are_passed_on() -> None:
+    waits = [HostWait(f"{name}.test", 1, 2.0) for name in "abcd"]
+    assert Speedometer(0.0).snapshot(a_sample(waits=waits), RunCounters()).waits == tuple(waits[:3])

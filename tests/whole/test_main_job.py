@@ -315,3 +315,46 @@ def test_what_the_user_should_know_is_said_and_kept(cli: Command, site: Site) ->
     kept = json.loads((cli.folder / "out/.downloader/summary.json").read_text())
     assert len(kept["cautions"]) == 2
     assert kept["cautions"][1].startswith("1 option lines of aria2 lists")
+
+
+def test_failures_are_a_table_for_people(cli: Command, site: Site) -> None:
+    """HTTP status or kind, source, and the whole message; hostile text is escaped."""
+    site.pages = {"/a.jpg": picture(), "/page.jpg": b"<html>"}
+    names = ["a", "page", "gone", "x" * 200]
+    (cli.folder / "urls.txt").write_text("".join(f"{site.url}/{name}.jpg\n" for name in names) + "nothing \x1b[2J\n")
+    cli("run", "urls.txt", "-o", "out", "--progress", "none")
+    head, *lines = cli("status", "out", "--failed").out.splitlines()
+    assert head.split() == ["cause", "source", "message"]
+    rows = {line.split()[0]: line for line in lines}
+    assert list(rows) == ["not_an_image", "404", "invalid_url"]
+    assert "the server answered 404 Not Found" in rows["404"]
+    assert any("...xxx" in line for line in lines)
+    assert "\\x1b[2J" in rows["invalid_url"]
+    assert len(cli("status", "out", "--failed", "--kind", "not_an_image").out.splitlines()) == 2
+
+
+def test_no_failures_are_said_in_words(cli: Command, site: Site) -> None:
+    site.pages = {"/a.jpg": picture()}
+    cli("run", f"{site.url}/a.jpg", "-o", "out", "--progress", "none")
+    assert cli("status", "out", "--failed").out == "no failed items\n"
+
+
+def test_quiet_speaks_of_failures_only(cli: Command, site: Site) -> None:
+    site.pages = {"/a.jpg": picture()}
+    done = cli("run", f"{site.url}/a.jpg", "-o", "out", "--quiet", "--insecure")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    failed = cli("run", f"{site.url}/gone.jpg", "-o", "out", "--quiet", "--insecure")
+    assert failed.code == 1
+    assert failed.err.startswith("1 of 2 succeeded, 1 failed")
+
+
+def test_a_wrong_checksum_shows_both_values(cli: Command, site: Site) -> None:
+    body = picture()
+    site.pages = {"/a.jpg": body}
+    (cli.folder / "list.csv").write_text(f"url,sum\n{site.url}/a.jpg,sha256:{'0' * 64}\n")
+    cli("run", "list.csv", "-o", "out", "--checksum-column", "sum", "--progress", "none")
+    (record,) = cli.records()
+    assert record["kind"] == "checksum"
+    assert (
+        record["message"] == f"the sha256 of the body is {hashlib.sha256(body).hexdigest()}, but should be {'0' * 64}"
+    )

@@ -103,7 +103,7 @@ def test_a_url_that_is_not_resolved_is_not_transformed(cli: Command, site: Site)
         "run", f"{site.url}/a.jpg", "http://nowhere.invalid/a.jpg", "-o", "out", "--progress", "plain", "--retries", "0"
     )
     assert done.code == 1
-    assert "downloaded 1/2" in done.err
+    assert "downloaded 1/1" in done.err
     assert "transformed 1/1" in done.err
 
 

@@ -50,7 +50,8 @@ def test_only_what_is_meant_is_asked_for(
     """Failures that may pass, or of the kinds named, or all; each asked for once, made by the stored settings."""
     before = cli.items()
     done = cli("retry", "out", *options, *QUIET, "--json")
-    assert (done.code, done.err) == (code, "")
+    assert done.code == code
+    assert ("downloader status out --failed" in done.err) == (code == 1)
     assert failed.hits == dict.fromkeys(asked, 1)
     assert done.json["total"] == 6
     after = cli.items()
