@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from downloader.cpus import usable_cpus
+from downloader.exports.metadata_table import metadata_files
 from downloader.journal import Journal, Written, WrittenFile
 from downloader.model.states import TERMINAL
 from downloader.sinks.files import FilesSink
@@ -146,7 +147,8 @@ def _check(sink: Sink, file: WrittenFile) -> _Finding:
 
 
 def _find_orphans(journal: Journal, store: Store, findings: Findings) -> None:
-    names = store.names(excluded=STATE_FOLDER, unlisted=findings.unreadable)
+    ours = metadata_files(journal)
+    names = (name for name in store.names(excluded=STATE_FOLDER, unlisted=findings.unreadable) if name not in ours)
     while batch := list(islice(names, _BATCH)):
         findings.orphaned += journal.unowned(batch)
     findings.orphaned.sort()

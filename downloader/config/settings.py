@@ -202,6 +202,9 @@ class TransformOptions(Section):
     worker_memory: Accepts[Annotated[int, Bounds(at_least=256 * 1024**2)], int | str] = option(
         2 * 1024**3, "memory one transform process may use", metavar="SIZE", parse=parse_size, show=show_size
     )
+    min_size: Accepts[Annotated[int, Bounds(at_least=1)] | None, int | str | None] = option(
+        None, "skip images with a smaller file than this", metavar="SIZE", parse=parse_size, show=show_size
+    )
     min_side: Annotated[int, Bounds(at_least=1)] | None = option(
         None, "skip images with a shorter side below this", metavar="PX"
     )
@@ -219,6 +222,10 @@ class TransformOptions(Section):
         return variant_names(self.resize) if self.resize else (None,)
 
 
+TableFormat = Literal["parquet", "csv", "jsonl"]
+"""A format of tables that are written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions(Section):
     """Where results go and how they are named."""
@@ -233,6 +240,9 @@ class OutputOptions(Section):
         "never", "existing results: keep them, ask the source whether it has changed, or replace them"
     )
     trust_server_names: bool = option(False, "fetch only: name files as their servers do")
+    metadata_file: Literal["none", "parquet", "csv", "jsonl"] = option(
+        "none", "table of all files, written to the output folder as metadata.parquet, .csv or .jsonl"
+    )
     keep_originals: bool = option(False, "keep the original bytes of every image, in OUT/originals")
 
 

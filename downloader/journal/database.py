@@ -76,6 +76,16 @@ class Database:
                 raise
             connection.execute("COMMIT")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the block this thread reads the journal of one moment; it may not write."""
+        with self.locked() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.execute("ROLLBACK")
+
     def query(self, sql: str, /, **parameters: object) -> list[sqlite3.Row]:
         """All rows that a SELECT finds."""
         with self.locked() as connection:

@@ -1,12 +1,14 @@
 """The journal as one object, which threads share."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from downloader.journal import bodies, facts, planning, schema, views
+from downloader.journal import bodies, facts, planning, schema, shape, views
 from downloader.journal.database import Database
 from downloader.journal.planning import NameOptions, Namer, OverwritePolicy, Plan, RetryFilter
+from downloader.journal.shape import ItemShape
 from downloader.journal.views import CommonFailure, Written
 from downloader.model.counts import Counts
 from downloader.model.items import Fact, Fetched, Item, Row
@@ -146,6 +148,14 @@ class Journal:
     def unowned(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths (relative to the output folder) that belong to no item."""
         return views.unowned(self._database, paths)
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Within the block this thread reads one moment of the journal, also during a run; it may not write."""
+        return self._database.snapshot()
+
+    def shape(self) -> ItemShape:
+        """What the items hold: types of kept columns, and variants of files; reads all of them."""
+        return shape.shape(self._database)
 
     def records(self, *, state: str | None = None, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """The items as `status --items` shows them, in list order, one at a time."""

@@ -79,6 +79,16 @@ ORDER BY id LIMIT 1000
 """
 
 
+_JSON_COLUMNS: tuple[tuple[str, type[list[Any]] | type[dict[str, Any]]], ...] = (
+    ("outputs", list),
+    ("warnings", list),
+    ("timings", dict),
+    ("columns", dict),
+)
+_from_json = json.JSONDecoder().decode
+"""What `json.loads` does, without looking at its options for each text."""
+
+
 class CommonFailure(NamedTuple):
     """What the failures of a run have in common: the most frequent kind, and of those the most frequent host."""
 
@@ -246,8 +256,8 @@ def records(database: Database, state: str | None, kind: str | None) -> Iterator
 
 def _record(row: sqlite3.Row) -> dict[str, Any]:
     record = {name: row[name] for name in row.keys() if name != "id"}  # noqa: SIM118 - iterating gives the values
-    for name, empty in (("outputs", "[]"), ("warnings", "[]"), ("timings", "{}"), ("columns", "{}")):
-        record[name] = json.loads(record[name] or empty)
+    for name, empty in _JSON_COLUMNS:
+        record[name] = _from_json(text) if (text := record[name]) else empty()
     record["key"] = record["key"].hex()
     record["message"] = record["message"] and decode_text(record["message"])
     record["source"] = masked(decode_text(record["source"]))

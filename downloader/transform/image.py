@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageFile
 
 from downloader.config.settings import TransformOptions
+from downloader.config.values import show_size
 from downloader.model.failures import FailureKind, SkipReason, Warn
 from downloader.model.spans import Phase
 from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
@@ -97,6 +98,7 @@ class _Rendering:
     def picture(self) -> Picture:
         with self.recorder.phase(Phase.DECODE):
             name = decode.identify(self.data)
+            self._check_size()
             if declared := sniff.sides(name, self.data):
                 self._check_pixels(declared, 1)
             with decode.decoding(name, self.data):
@@ -264,6 +266,12 @@ class _Rendering:
                 FailureKind.IMAGE_TOO_LARGE,
                 f"{width} x {height}{each} is more than --max-pixels {limit}: raise it if you trust the file",
             )
+
+    def _check_size(self) -> None:
+        """Skip an image whose file is too small."""
+        size, least = len(self.data), self.settings.min_size
+        if least is not None and size < least:
+            raise ImageSkipped(SkipReason.TOO_SMALL, f"{size} bytes are less than --min-size {show_size(least)}")
 
     def _check_wanted(self, size: Sides) -> None:
         """Skip an image that the settings leave out, before any pixel is decoded."""
