@@ -155,6 +155,11 @@ def check_same_results(earlier: Settings | None, settings: Settings) -> None:
             f"{root}: made by an earlier run {how} --keep-originals, on which names of results depend; "
             "name another output with -o"
         )
+    if earlier.source.bbox_column != settings.source.bbox_column:
+        raise ConfigError(
+            f"{root}: made by an earlier run with another --bbox-column; known items keep the boxes that they had, so "
+            "some would not be blurred; name another output with -o"
+        )
     if settings.output.overwrite == "always":
         return
     old, new = _results(earlier), _results(settings)

@@ -260,6 +260,11 @@ class SourceOptions(Section):
     )
     name_column: str | None = option(None, "column that holds names for the results", metavar="NAME")
     checksum_column: str | None = option(None, "column that holds checksums: sha256:HEX, md5:HEX", metavar="NAME")
+    bbox_column: str | None = option(
+        None,
+        "column that holds boxes to blur, such as faces: [[left, top, right, bottom], ...] from 0 to 1",
+        metavar="NAME",
+    )
     all_files: bool = option(False, "take every file of a folder, not only those named like images")
     dedup: bool = option(False, "skip items with the same bytes as an earlier item")
 

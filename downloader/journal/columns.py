@@ -66,7 +66,8 @@ def decode_request(text: str | None) -> Request | None:
     if text is None:
         return None
     stored = json.loads(text)
-    return Request(**{**stored, "mirrors": tuple(stored["mirrors"]), "headers": tuple(stored["headers"])})
+    stored["boxes"] = map(tuple, stored.get("boxes", ()))  # journals of older versions have none
+    return Request(**{**stored, **{name: tuple(stored[name]) for name in ("mirrors", "headers", "boxes")}})
 
 
 def decode_part(text: str | None) -> Part | None:

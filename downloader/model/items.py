@@ -50,19 +50,24 @@ Location = Url | File | FileSpan
 """Where the bytes of an item are."""
 
 
+RelativeBox = tuple[float, float, float, float]
+"""Left, top, right and bottom edge of a part of an upright image, as shares of its sides."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """How one row wants to be fetched, where its list says more than a URL.
+    """What one row wants, where its list says more than a URL.
 
     `mirrors` are further URLs of the same bytes, `headers` are `Name: value`, `checksum` is as the list has it, and
     `name` is the relative path the list wants for the result: text of a stranger, `/` between folders, made safe by
-    `naming`.
+    `naming`. `boxes` are the parts of its image to blur.
     """
 
     mirrors: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     checksum: str | None = None
     name: str | None = None
+    boxes: tuple[RelativeBox, ...] = ()
 
 
 class Row(NamedTuple):

@@ -20,7 +20,7 @@ Pillow's own switch, `LOAD_TRUNCATED_IMAGES`, is never touched: it is global, an
 bombs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image, ImageFile
@@ -28,8 +28,9 @@ from PIL import Image, ImageFile
 from downloader.config.settings import TransformOptions
 from downloader.config.values import show_size
 from downloader.model.failures import FailureKind, SkipReason, Warn
+from downloader.model.items import RelativeBox
 from downloader.model.spans import Phase
-from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
+from downloader.transform import blur, color, decode, encode, geometry, metadata, pillow, sniff
 from downloader.transform.geometry import ResizePlan, Sides
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
 from downloader.transform.readable import Box, Readable
@@ -57,8 +58,10 @@ _UPRIGHT = {
 """What turns a stored image upright, by EXIF orientation."""
 
 
-def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None) -> Picture:
-    """Make every wanted size of one image.
+def render(
+    data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None, *, boxes: Sequence[RelativeBox] = ()
+) -> Picture:
+    """Make every wanted size of one image, with `boxes` of the upright image blurred.
 
     `recorder` receives the phases (decode, resize with colours, encode), and keeps those reached before an exception.
 
@@ -70,7 +73,8 @@ def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | Non
     """
     try:
         with pillow.rendering():
-            return _Rendering(data=data, settings=settings, recorder=recorder or SpanRecorder(lane="")).picture()
+            recorder = recorder or SpanRecorder(lane="")
+            return _Rendering(data=data, settings=settings, recorder=recorder, boxes=boxes).picture()
     except (ImageError, ImageSkipped):
         raise
     except MemoryError as error:
@@ -92,6 +96,7 @@ class _Rendering:
     data: bytes
     settings: TransformOptions
     recorder: SpanRecorder
+    boxes: Sequence[RelativeBox]
     source: Readable = field(init=False)
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
 
@@ -228,6 +233,8 @@ class _Rendering:
             frame, understood = color.to_srgb(frame, profile)
             if not understood:
                 self._warn(Warn.ICC_IGNORED)
+        if self.boxes:
+            frame = blur.blurred(frame, plan, self.boxes)
         if target == "jpeg":
             frame = color.flatten(frame, self.settings.background)
         if plan.padded:

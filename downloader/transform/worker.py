@@ -192,7 +192,8 @@ def _transform(task: TransformTask, config: WorkerConfig, recorder: SpanRecorder
     try:
         with recorder.phase(Phase.DECODE):
             data = _read(task.fetched, keep_truncated=config.settings.truncated == "keep")
-        picture = render(data, config.settings, recorder)
+        request = task.fetched.item.request
+        picture = render(data, config.settings, recorder, boxes=request.boxes if request else ())
         with recorder.phase(Phase.ENCODE):
             renditions = _write_all(task, picture, data, config)
             digest = task.fetched.sha256 or sha256(data).hexdigest()
