@@ -236,7 +236,7 @@ def test_enlarging_has_the_same_limit_as_decoding() -> None:
 
 
 def test_unwanted_images_are_left_out_by_their_header() -> None:
-    """`--min-side`, `--max-aspect` and `--min-size` are applied to the header, before the pixels, which these files lack."""
+    """`--min-side`, `--max-aspect` and `--min-size` come before the pixels, which these files lack."""
     header_only = saved(noise(200, 50))[:200]
     with pytest.raises(ImageSkipped) as small:
         made(header_only, min_side=60)
