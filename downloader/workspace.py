@@ -28,6 +28,7 @@ from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 
 STATE_FOLDER = ".downloader"
+GROUPS_FOLDER = "groups"
 _SETTINGS, _SUMMARY = "settings", "summary"
 _LOOK_S = 0.2
 """Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
@@ -39,6 +40,7 @@ class Workspace:
     Attributes:
         root: the output folder.
         staging: the folder for bytes on their way.
+        groups: the folder for the files of groups that are not sealed.
         journal: what is known of every item.
         is_foreign: whether the output folder held something before any run worked on it.
     """
@@ -46,6 +48,7 @@ class Workspace:
     def __init__(self, root: Path, lock: FileLock, journal: Journal, *, is_foreign: bool) -> None:
         self.root = root
         self.staging = root / STATE_FOLDER / "staging"
+        self.groups = root / STATE_FOLDER / GROUPS_FOLDER
         self.journal = journal
         self.is_foreign = is_foreign
         self._lock = lock
