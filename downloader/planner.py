@@ -176,6 +176,7 @@ def _packing_differs(earlier: Settings, settings: Settings) -> str:
     old, new = (
         {
             "--shard-size": each.output.shard_size,
+            "--image-column": each.output.image_column if each.output.sink == "parquet" else None,
             "--caption-column": each.source.caption_column,
             "--keep-columns": each.source.keep_columns,
         }

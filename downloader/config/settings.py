@@ -232,6 +232,9 @@ class OutputOptions(Section):
     shard_size: Annotated[int, Bounds(at_least=1, at_most=1_000_000)] = option(
         10_000, "rows of each tar or table", metavar="N"
     )
+    image_column: Literal["binary", "struct"] = option(
+        "binary", "images in --sink parquet: as bytes, or as a struct that the datasets library shows as images"
+    )
     name: str | None = option(
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
     )

@@ -44,6 +44,7 @@ class Dataset:
         kind: of the sink: tars beside tables, or tables that hold the images.
         group_rows: rows of each group but the last.
         extension: of the images, without the dot; also their column in a table.
+        has_structs: whether that column holds a struct of bytes and path, as the `datasets` library has images.
         caption: the column of the list that holds captions; None without captions.
         kept: further columns of the list.
     """
@@ -51,6 +52,7 @@ class Dataset:
     kind: Literal["webdataset", "parquet"]
     group_rows: int
     extension: str
+    has_structs: bool = False
     caption: str | None = None
     kept: tuple[str, ...] = ()
 
@@ -62,6 +64,7 @@ class Dataset:
             kind="webdataset" if settings.output.sink == "webdataset" else "parquet",
             group_rows=settings.output.shard_size,
             extension=_EXTENSIONS[settings.transform.format],
+            has_structs=settings.output.image_column == "struct",
             caption=settings.source.caption_column,
             kept=_kept(settings),
         )

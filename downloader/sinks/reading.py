@@ -95,7 +95,8 @@ class _Tables:
         if found is None:
             with closing(self._store.open(path)) as file:
                 rows = _parquet(file).read_row_group(row_group, columns=["key", column])
-            found = dict(zip(rows.column("key").to_pylist(), rows.column(column).to_pylist(), strict=True))
+            images = (cell["bytes"] if isinstance(cell, dict) else cell for cell in rows.column(column).to_pylist())
+            found = dict(zip(rows.column("key").to_pylist(), images, strict=True))
             self._cache[path, row_group] = found
             if len(self._cache) > _CACHED_ROW_GROUPS:
                 self._cache.popitem(last=False)

@@ -15,7 +15,7 @@ from downloader.errors import OutputError
 from downloader.model.groups import Extent, GroupRow, GroupState, RecordedRow
 from downloader.sinks.group_files import cut, size_of, tar_ending
 from downloader.sinks.grouping import Dataset, Statistics, file_names, group_name
-from downloader.sinks.tables import Cell, Column, write_table
+from downloader.sinks.tables import Cell, Column, Image, write_table
 from downloader.storage.interface import NameRefused, NameTaken, Store
 
 _NUMBERS = frozenset({"width", "height", "original_width", "original_height"})
@@ -118,7 +118,7 @@ class Sealer:
     def _columns(self) -> list[Column]:
         columns: list[Column] = [(name, int if name in _NUMBERS else str) for name in self._dataset.columns]
         if self._dataset.kind == "parquet":
-            columns.append((self._dataset.extension, bytes))
+            columns.append((self._dataset.extension, Image if self._dataset.has_structs else bytes))
         return columns
 
     def _cells(self, number: int, counts: Statistics) -> Iterator[Mapping[str, Cell]]:
@@ -130,11 +130,17 @@ class Sealer:
                 counts.count(row)
                 cells: dict[str, Cell] = dict(self._dataset.values(row, source, columns))
                 if self._dataset.kind == "parquet":
-                    cells[self._dataset.extension] = _image(handle, row)
+                    cells[self._dataset.extension] = self._image(handle, row)
                 yield cells
         finally:
             if handle is not None:
                 os.close(handle)
+
+    def _image(self, handle: int | None, row: GroupRow) -> bytes | Image | None:
+        data = _bytes_of(handle, row)
+        if data is None or not self._dataset.has_structs:
+            return data
+        return Image(data, f"{self._dataset.key(row.group, row.position)}.{self._dataset.extension}")
 
     def _put(self, files: list[tuple[Path, str]]) -> None:
         """Put files under their final names, one after the other, each durable before the next."""
@@ -153,8 +159,8 @@ class Sealer:
             raise OutputError(f"{next(iter(problems.values()))}; the same command continues once it can be written")
 
 
-def _image(handle: int | None, row: GroupRow) -> bytes | None:
-    """The image of a row from the open file of its group."""
+def _bytes_of(handle: int | None, row: GroupRow) -> bytes | None:
+    """The bytes of the image of a row, from the open file of its group."""
     if row.offset is None or row.length is None:
         return None
     if handle is None:
