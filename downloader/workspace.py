@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from downloader.config.load import dump, restore
 from downloader.config.settings import Settings, TableFormat
-from downloader.errors import JournalError, OutputError, OutputLocked
+from downloader.errors import ConfigError, JournalError, OutputError, OutputLocked
 from downloader.exports.item_table import write_items
 from downloader.exports.metadata_table import MetadataFile
 from downloader.journal import FILE_NAME, Journal
@@ -30,6 +30,7 @@ from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 
 STATE_FOLDER = ".downloader"
+GROUPS_FOLDER = "groups"
 _SETTINGS, _SUMMARY = "settings", "summary"
 _LOOK_S = 0.2
 """Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
@@ -41,6 +42,7 @@ class Workspace:
     Attributes:
         root: the output folder.
         staging: the folder for bytes on their way.
+        groups: the folder for the files of groups that are not sealed.
         journal: what is known of every item.
         is_foreign: whether the output folder held something before any run worked on it.
     """
@@ -48,6 +50,7 @@ class Workspace:
     def __init__(self, root: Path, lock: FileLock, journal: Journal, *, is_foreign: bool) -> None:
         self.root = root
         self.staging = root / STATE_FOLDER / "staging"
+        self.groups = root / STATE_FOLDER / GROUPS_FOLDER
         self.journal = journal
         self.is_foreign = is_foreign
         self._lock = lock
@@ -137,6 +140,10 @@ class Workspace:
             ConfigError: it cannot be written.
         """
         wanted = settings.output.metadata_file
+        if wanted != "none" and settings.makes_groups:
+            raise ConfigError(
+                f"--metadata-file is for --sink files; --sink {settings.output.sink} has a table of its own"
+            )
         return MetadataFile(
             self.root,
             self.staging,

@@ -233,6 +233,15 @@ class OutputOptions(Section):
     output: Accepts[str, str | PurePath] = option(
         "downloads", "folder for the results", "-o", metavar="DIR", parse=parse_folder, check=check_folder
     )
+    sink: Literal["files", "webdataset", "parquet"] = option(
+        "files", "files, tars for training (00000.tar), or tables with the images in them (00000.parquet)"
+    )
+    shard_size: Annotated[int, Bounds(at_least=1, at_most=1_000_000)] = option(
+        10_000, "rows of each tar or table", metavar="N"
+    )
+    image_column: Literal["binary", "struct"] = option(
+        "binary", "images in --sink parquet: as bytes, or as a struct that the datasets library shows as images"
+    )
     name: str | None = option(
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
     )
@@ -315,6 +324,11 @@ class Settings(Checked):
     output: OutputOptions = field(default_factory=OutputOptions)
     source: SourceOptions = field(default_factory=SourceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def makes_groups(self) -> bool:
+        """Whether results are packed into groups, of `shard_size` rows each."""
+        return self.output.sink != "files"
 
     @property
     def makes_images(self) -> bool:

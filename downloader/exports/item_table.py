@@ -38,6 +38,7 @@ _OUTPUT: Final = {
     "bytes": ColumnType.INT64,
     "sha256": ColumnType.STRING,
 }
+_IN_GROUPS: Final = {"member": ColumnType.STRING, "offset": ColumnType.INT64}
 _PHASES: Final = tuple(phase.value for phase in Phase)
 
 
@@ -46,12 +47,13 @@ class _ItemRows:
 
     def __init__(self, shape: ItemShape, caption: str | None) -> None:
         self._variants = shape.variants or (None,)
+        self._output = _OUTPUT | (_IN_GROUPS if shape.in_groups else {})
         own = [
             *_ITEM,
             *(
                 TableColumn(f"output_{variant}_{name}" if variant else f"output_{name}", column_type)
                 for variant in self._variants
-                for name, column_type in _OUTPUT.items()
+                for name, column_type in self._output.items()
             ),
             *(TableColumn(f"{phase}_s", ColumnType.FLOAT64) for phase in _PHASES),
         ]
@@ -63,7 +65,7 @@ class _ItemRows:
         outputs: dict[str | None, Mapping[str, Any]] = {output["variant"]: output for output in record["outputs"]}
         for variant in self._variants:
             output = outputs.get(variant, {})
-            values += [output.get(name) for name in _OUTPUT]
+            values += [output.get(name) for name in self._output]
         timings = record["timings_s"]
         values += [timings.get(phase) for phase in _PHASES]
         return values + self._kept.values(record["columns"])

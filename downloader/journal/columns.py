@@ -92,7 +92,13 @@ def decode_previous(version: str | None, sha256: str | None, outputs: str | None
     return PreviousResult(validator=decode_validator(version), sha256=sha256, outputs=made)
 
 
-def flat(value: Output | Validator) -> dict[str, Any]:
+def encode_output(output: Output) -> dict[str, Any]:
+    """An element of the column `outputs`; what only outputs in groups have is left out of others."""
+    names = output.__slots__ if output.member is not None else output.__slots__[:-2]
+    return {name: getattr(output, name) for name in names}
+
+
+def flat(value: Validator) -> dict[str, Any]:
     """What `asdict` gives of a dataclass without containers, but without copying every field."""
     return {name: getattr(value, name) for name in value.__slots__}
 

@@ -5,8 +5,15 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from downloader.journal import bodies
-from downloader.journal.columns import add_seconds, encode_seconds, encode_text, flat, replace_seconds
+from downloader.journal import bodies, groups
+from downloader.journal.columns import (
+    add_seconds,
+    encode_output,
+    encode_seconds,
+    encode_text,
+    flat,
+    replace_seconds,
+)
 from downloader.model.items import (
     Fact,
     Failed,
@@ -89,6 +96,8 @@ def record(connection: sqlite3.Connection, facts: Sequence[Fact], *, track_bodie
         connection.execute(sql, values)
         if track_bodies and isinstance(fact, Fetched) and fact.sha256 is not None:
             bodies.claim(connection, item_id, fact.sha256)
+        if isinstance(fact, Stored | Failed | Skipped) and fact.row is not None:
+            groups.add(connection, item_id, fact.row)
 
 
 def requeue(connection: sqlite3.Connection, state: State, ids: Iterable[int]) -> None:
@@ -181,7 +190,7 @@ def _transformed(fact: Transformed) -> Values:
 
 def _stored(fact: Stored) -> Values:
     return {
-        "outputs": json.dumps([flat(output) for output in fact.outputs]),
+        "outputs": json.dumps([encode_output(output) for output in fact.outputs]),
         "bytes_written": sum(output.bytes for output in fact.outputs),
     }
 

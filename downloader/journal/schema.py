@@ -4,7 +4,7 @@ import sqlite3
 
 from downloader.journal.keys import hash_of
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 PENDING_URL = "state = 'pending' AND what = 'url'"
 """Waits to be downloaded."""
@@ -44,6 +44,15 @@ CREATE TABLE items (
     part TEXT,                     -- JSON object: how much of the bytes a staged file holds, of which version
     version TEXT                   -- JSON object: which version of the source was fetched last
 );
+CREATE TABLE groups (number INTEGER PRIMARY KEY, state TEXT NOT NULL);  -- open, sealing, sealed, abandoned
+CREATE TABLE group_rows (          -- of groups that are open or being sealed
+    number INTEGER NOT NULL,       -- of the group
+    position INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    file_end INTEGER NOT NULL,     -- length of the open file with this row
+    row TEXT NOT NULL,             -- JSON object: the row as it was when the outcome was recorded
+    PRIMARY KEY (number, position)
+) WITHOUT ROWID;
 """
 _INDEXES = f"""
 CREATE INDEX items_hash ON items (hash);
@@ -120,6 +129,17 @@ UPDATE meta SET name = 'first_sequence' WHERE name = 'first_turn';
 CREATE INDEX items_pending_urls ON items (sequence) WHERE state = 'pending' AND what = 'url';
 CREATE INDEX items_other_open ON items (sequence)
     WHERE (state = 'pending' AND what <> 'url' OR state = 'fetched' OR state = 'transformed');
+""",
+    5: """
+CREATE TABLE groups (number INTEGER PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE group_rows (
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    file_end INTEGER NOT NULL,
+    row TEXT NOT NULL,
+    PRIMARY KEY (number, position)
+) WITHOUT ROWID;
 """,
 }
 """By version, what brings a journal to the next one."""

@@ -14,7 +14,8 @@ WHERE items.columns IS NOT NULL
 GROUP BY 1, 2 ORDER BY min(items.id), min(cell.id)
 """
 _VARIANTS = """
-SELECT json_extract(output.value, '$.variant') AS variant FROM items, json_each(items.outputs) AS output
+SELECT json_extract(output.value, '$.variant') AS variant, max(json_extract(output.value, '$.offset')) AS last_offset
+FROM items, json_each(items.outputs) AS output
 WHERE items.outputs IS NOT NULL
 GROUP BY 1 ORDER BY min(items.id), min(output.id)
 """
@@ -28,10 +29,12 @@ class ItemShape:
         kept: by column of a list, the JSON types of its values: `text`, `integer`, `real`, `true`, `false`, `null`,
             `array`, `object`, with `large integer` for those beyond 64 bits. In the order in which they come.
         variants: of the files that there are; None for the only one.
+        in_groups: whether there are results within larger files, in groups of them.
     """
 
     kept: Mapping[str, frozenset[str]]
     variants: tuple[str | None, ...]
+    in_groups: bool
 
 
 def shape(database: Database) -> ItemShape:
@@ -39,4 +42,9 @@ def shape(database: Database) -> ItemShape:
     kept: dict[str, frozenset[str]] = {}
     for row in database.query(_KEPT):
         kept[row["name"]] = kept.get(row["name"], frozenset()) | {row["type"]}
-    return ItemShape(kept=kept, variants=tuple(row["variant"] for row in database.query(_VARIANTS)))
+    outputs = database.query(_VARIANTS)
+    return ItemShape(
+        kept=kept,
+        variants=tuple(row["variant"] for row in outputs),
+        in_groups=any(row["last_offset"] is not None for row in outputs),
+    )

@@ -101,11 +101,13 @@ class CommonFailure(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFile:
-    """A file as it was written; `path` is relative to the output folder."""
+    """A file as it was written, or a member of the file of a group; `path` is relative to the output folder."""
 
     path: str
     bytes: int
     sha256: str
+    member: str | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +231,13 @@ def written(database: Database, after_id: int, limit: int) -> list[Written]:
             item_id=row["id"],
             state=State(row["state"]),
             files=tuple(
-                WrittenFile(path=output["path"], bytes=output["bytes"], sha256=output["sha256"])
+                WrittenFile(
+                    path=output["path"],
+                    bytes=output["bytes"],
+                    sha256=output["sha256"],
+                    member=output.get("member"),
+                    offset=output.get("offset"),
+                )
                 for output in json.loads(row["outputs"])
             ),
         )

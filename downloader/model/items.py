@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
+from downloader.model.groups import GroupRow
 from downloader.model.spans import Spans
 
 ORIGINAL = "original"
@@ -239,7 +240,11 @@ class Transformed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file under its final name; `path` is relative to the output folder. Format and sides: None where unknown."""
+    """One file under its final name; `path` is relative to the output folder. Format and sides: None where unknown.
+
+    With a sink that packs results into groups, `path` is the file of the group, `member` the name of the image in it,
+    and `offset` where its bytes begin in the tar, or in the file of the open group.
+    """
 
     variant: str | None
     path: str
@@ -248,20 +253,26 @@ class Output:
     height: int | None
     bytes: int
     sha256: str
+    member: str | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Every output of the item is on disk under its final name."""
+    """Every output of the item is on disk, under its final name or in a group; `row` is its row in that group."""
 
     item: Item
     outputs: tuple[Output, ...]
     spans: Spans = ()
+    row: GroupRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The item did not make it. `message` says what happened and what to do, for a person."""
+    """The item did not make it. `message` says what happened and what to do, for a person.
+
+    `row` is its row in a group of results, where the sink makes groups.
+    """
 
     item: Item
     stage: Stage
@@ -271,17 +282,19 @@ class Failed:
     attempts: int = 0
     final_url: str | None = None
     spans: Spans = ()
+    row: GroupRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """The item was left out on purpose."""
+    """The item was left out on purpose; `row` as in `Failed`."""
 
     item: Item
     stage: Stage
     reason: SkipReason
     message: str
     spans: Spans = ()
+    row: GroupRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
