@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports test-shards crash corpus bench bench-coordinator bench-peers clean
+	test-transports test-shards test-img2dataset crash corpus bench bench-coordinator bench-peers clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ crash: $(INSTALLED)  ## slow: kill real processes many times, with 1, 2 and 4 sh
 	for shards in 1 2 4; do \
 		DOWNLOADER_CONCURRENCY__SHARDS=$$shards $(BIN)/python -m pytest -m crash || exit 1; \
 	done
+
+test-img2dataset: $(INSTALLED)  ## slow: 2,000 rows as img2dataset makes them; beside it where `make bench-peers` has installed it
+	$(BIN)/python -m pytest -m img2dataset tests/peers
 
 corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py

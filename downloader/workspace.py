@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from downloader.config.load import dump, restore
 from downloader.config.settings import Settings, TableFormat
-from downloader.errors import ConfigError, JournalError, OutputError, OutputLocked
+from downloader.errors import JournalError, OutputError, OutputLocked
 from downloader.exports.item_table import write_items
 from downloader.exports.metadata_table import MetadataFile
 from downloader.journal import FILE_NAME, Journal
@@ -140,10 +140,6 @@ class Workspace:
             ConfigError: it cannot be written.
         """
         wanted = settings.output.metadata_file
-        if wanted != "none" and settings.makes_groups:
-            raise ConfigError(
-                f"--metadata-file is for --sink files; --sink {settings.output.sink} has a table of its own"
-            )
         return MetadataFile(
             self.root,
             self.staging,

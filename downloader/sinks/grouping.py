@@ -141,6 +141,8 @@ def check_settings(settings: Settings) -> None:
         raise ConfigError(f"{sink}: a dataset has one size of each image; give one --resize, and a run for each size")
     if output.keep_originals:
         raise ConfigError(f"{sink}: --keep-originals is for --sink files; `fetch` in another output keeps the bytes")
+    if output.metadata_file != "none":
+        raise ConfigError(f"{sink}: --metadata-file is for --sink files; each group has a table of its own")
     if output.overwrite != "never":
         raise ConfigError(
             f"{sink}: --overwrite {output.overwrite} is for --sink files; what is packed is not changed: name another "
