@@ -52,6 +52,7 @@ from downloader.storage.local import LocalStore
 from downloader.supervisor import Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
+from downloader.transform.libraries import check_libraries
 from downloader.workspace import Workspace
 from downloader.writer import Writer
 
@@ -75,6 +76,7 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
     """
     settings = for_sink(settings)
     check_sink(settings)
+    check_libraries(settings.transform)
     seen = SourceCounters()
     sources = open_sources(settings, stdin or sys.stdin, seen)
     for source in sources:
@@ -103,6 +105,7 @@ def retry(settings: Settings, wanted: RetryFilter = is_transient, *, stop: Stop 
         return plan_retry(journal, wanted)
 
     check_sink(settings)
+    check_libraries(settings.transform)
     with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
         return _Run(settings, workspace, plan, SourceCounters(), stop or Stop(), stack).go()
 

@@ -211,6 +211,8 @@ class TransformOptions(Section):
     max_aspect: Annotated[float, Bounds(at_least=1)] | None = option(
         None, "skip images with a longer : shorter side above this", metavar="R"
     )
+    perceptual_hash: bool = option(False, "keep a pHash of each image, by which those that look alike are found")
+    blurhash: bool = option(False, "keep a BlurHash of each image, a preview of 28 characters")
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     png: PngOptions = field(default_factory=PngOptions)
     webp: WebpOptions = field(default_factory=WebpOptions)

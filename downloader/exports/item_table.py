@@ -28,6 +28,8 @@ _ITEM: Final = (
     TableColumn("sha256"),
     TableColumn("width", ColumnType.INT32),
     TableColumn("height", ColumnType.INT32),
+    TableColumn("perceptual_hash"),
+    TableColumn("blurhash"),
     TableColumn("warnings", ColumnType.STRINGS),
 )
 _OUTPUT: Final = {

@@ -38,7 +38,7 @@ UPDATE items SET state = :state, path = :path, staged = :staged, bytes = :bytes,
 _PARTIAL = "UPDATE items SET state = :state, part = :part WHERE id = :id"
 _TRANSFORMED = """
 UPDATE items SET state = :state, width = :width, height = :height, sha256 = :sha256, warnings = :warnings,
-    timings = :timings WHERE id = :id
+    perceptual_hash = :perceptual_hash, blurhash = :blurhash, timings = :timings WHERE id = :id
 """
 _STORED = """
 UPDATE items SET state = :state, outputs = :outputs, bytes_written = :bytes_written, path = NULL, staged = NULL,
@@ -62,7 +62,8 @@ UPDATE items SET state = :state, attempts = :attempts, http_status = coalesce(:h
 _REQUEUED = """
 UPDATE items SET state = :state, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0,
     final_url = NULL, media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL,
-    height = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = :id
+    height = NULL, warnings = NULL, perceptual_hash = NULL, blurhash = NULL, timings = NULL, version = NULL
+    WHERE id = :id
 """
 _RECHECK_REQUESTED = "UPDATE items SET state = :state, attempts = 0 WHERE id = :id"
 
@@ -185,6 +186,8 @@ def _transformed(fact: Transformed) -> Values:
         "height": fact.height,
         "sha256": fact.sha256,
         "warnings": json.dumps(fact.warnings) if fact.warnings else None,
+        "perceptual_hash": fact.perceptual_hash,
+        "blurhash": fact.blurhash,
     }
 
 

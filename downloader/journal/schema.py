@@ -4,7 +4,7 @@ import sqlite3
 
 from downloader.journal.keys import hash_of
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 PENDING_URL = "state = 'pending' AND what = 'url'"
 """Waits to be downloaded."""
@@ -41,6 +41,7 @@ CREATE TABLE items (
     width INTEGER, height INTEGER,
     bytes_written INTEGER NOT NULL DEFAULT 0,
     outputs TEXT, warnings TEXT, timings TEXT,  -- JSON
+    perceptual_hash TEXT, blurhash TEXT,
     part TEXT,                     -- JSON object: how much of the bytes a staged file holds, of which version
     version TEXT                   -- JSON object: which version of the source was fetched last
 );
@@ -140,6 +141,10 @@ CREATE TABLE group_rows (
     row TEXT NOT NULL,
     PRIMARY KEY (number, position)
 ) WITHOUT ROWID;
+""",
+    6: """
+ALTER TABLE items ADD COLUMN perceptual_hash TEXT;
+ALTER TABLE items ADD COLUMN blurhash TEXT;
 """,
 }
 """By version, what brings a journal to the next one."""

@@ -71,7 +71,7 @@ WHERE items.outputs IS NOT NULL;
 """
 _RECORDS = """
 SELECT id, key, source, state, stage, kind, message, http_status, attempts, final_url, media_type, bytes, sha256, width,
-    height, outputs, warnings, timings, columns
+    height, outputs, warnings, timings, columns, perceptual_hash, blurhash
 FROM items
 WHERE id > :after AND (:state IS NULL OR state = :state OR :state = 'fetched' AND state = 'transformed')
     AND (:kind IS NULL OR kind = :kind)

@@ -235,6 +235,8 @@ class Transformed:
     height: int
     sha256: str
     warnings: tuple[Warn, ...] = ()
+    perceptual_hash: str | None = None
+    blurhash: str | None = None
     spans: Spans = ()
 
 

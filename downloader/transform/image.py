@@ -30,8 +30,9 @@ from downloader.config.values import show_size
 from downloader.model.failures import FailureKind, SkipReason, Warn
 from downloader.model.items import RelativeBox
 from downloader.model.spans import Phase
-from downloader.transform import blur, color, decode, encode, geometry, metadata, pillow, sniff
+from downloader.transform import blur, color, decode, encode, geometry, hashes, metadata, pillow, sniff
 from downloader.transform.geometry import ResizePlan, Sides
+from downloader.transform.hashes import NO_HASHES, ImageHashes
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
 from downloader.transform.readable import Box, Readable
 from downloader.transform.recorder import SpanRecorder
@@ -98,6 +99,8 @@ class _Rendering:
     recorder: SpanRecorder
     boxes: Sequence[RelativeBox]
     source: Readable = field(init=False)
+    hashed: ImageHashes = NO_HASHES
+    hashed_pixels: int | None = None  # of the rendition that the hashes are of
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
 
     def picture(self) -> Picture:
@@ -237,9 +240,17 @@ class _Rendering:
             frame = blur.blurred(frame, plan, self.boxes)
         if target == "jpeg":
             frame = color.flatten(frame, self.settings.background)
+        if self.settings.perceptual_hash or self.settings.blurhash:
+            self._hash(frame)
         if plan.padded:
             frame = color.pad(frame, plan.final, plan.offset, self.settings.background)
         return frame, kept
+
+    def _hash(self, frame: Image.Image) -> None:
+        """Take the hashes of the smallest rendition, without its padding; of an animation, of its first frame."""
+        count = frame.width * frame.height
+        if self.hashed_pixels is None or count < self.hashed_pixels:
+            self.hashed, self.hashed_pixels = hashes.hashes_of(frame, self.settings), count
 
     def _keeps(self, profile: bytes, frame: Image.Image, plan: ResizePlan, target: str) -> bool:
         """Whether the output keeps the profile, instead of being converted to sRGB."""
@@ -319,6 +330,8 @@ class _Rendering:
             width=upright[0],
             height=upright[1],
             warnings=tuple(self.warned),
+            perceptual_hash=self.hashed.perceptual_hash,
+            blurhash=self.hashed.blurhash,
         )
 
     def _warn(self, warning: Warn) -> None:

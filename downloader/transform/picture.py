@@ -65,7 +65,7 @@ class Picture:
     """Everything that was made of one source.
 
     `format` is the source's: `heif`, or one of `sniff.FORMATS`. `width` and `height` are those of the upright source,
-    in pixels.
+    in pixels. `perceptual_hash` and `blurhash` are those of its smallest rendition, where they are wanted.
     """
 
     renditions: tuple[Encoded, ...]
@@ -73,3 +73,5 @@ class Picture:
     width: int
     height: int
     warnings: tuple[Warn, ...]
+    perceptual_hash: str | None = None
+    blurhash: str | None = None

@@ -213,6 +213,8 @@ def _transform(task: TransformTask, config: WorkerConfig, recorder: SpanRecorder
         height=picture.height,
         sha256=digest,
         warnings=picture.warnings,
+        perceptual_hash=picture.perceptual_hash,
+        blurhash=picture.blurhash,
         spans=recorder.spans(),
     )
 

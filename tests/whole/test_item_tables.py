@@ -175,7 +175,7 @@ def test_a_metadata_file(cli: Command, site: Site, table_format: str) -> None:
     table = read(out / f"metadata.{table_format}")
     assert list(table[0]) == [
         "file_name", "caption", "column_Width", "width", "height", "original_width", "original_height", "sha256",
-        "original_sha256", "variant", "source", "key",
+        "original_sha256", "perceptual_hash", "blurhash", "variant", "source", "key",
     ]  # fmt: skip
     files = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
     assert {row["file_name"] for row in table} == files
@@ -247,3 +247,31 @@ def test_stdout_is_utf8(cli: Command, site: Site) -> None:
     make_output(cli, site)
     rows = list(csv.DictReader(io.StringIO(cli("status", "out", "--format", "csv").out)))
     assert rows[1]["caption"] == "=1+1 é", "cells are what they are, also those that a spreadsheet would calculate"
+
+
+def test_hashes_travel_to_every_table(cli: Command, site: Site) -> None:
+    """From the transform process over the journal, with shards too, into `status --items` and both tables."""
+    make_output(cli, site, "--perceptual-hash", "--blurhash", "--metadata-file", "csv", "--shards", "2", "-p", "2")
+    (record, *_) = cli.records()
+    assert len(record["perceptual_hash"]) == 16
+    assert len(record["blurhash"]) == 28
+    cli("status", "out", "-o", "items.parquet")
+    for row in (read(cli.folder / "items.parquet")[0], read(cli.folder / "out" / "metadata.csv")[0]):
+        assert (row["perceptual_hash"], row["blurhash"]) == (record["perceptual_hash"], record["blurhash"])
+
+
+def test_results_in_groups(cli: Command, site: Site) -> None:
+    """Items in tars have their member and offset; such outputs have a table of their own, so no metadata file."""
+    site.pages = {"/a.jpg": picture()}
+    run = ("run", f"{site.url}/a.jpg", "-o", "out", "--sink", "webdataset", *QUIET)
+    done = cli(*run, "--metadata-file", "csv")
+    assert (done.code, done.err.startswith("downloader: --sink webdataset: --metadata-file is for --sink files")) == (
+        2,
+        True,
+    )
+    assert cli(*run).code == 0
+    cli("status", "out", "-o", "items.parquet")
+    (row,) = read(cli.folder / "items.parquet")
+    (output,) = cli.records()[0]["outputs"]
+    assert {f"output_{name}": value for name, value in output.items() if name != "variant"}.items() <= row.items()
+    assert row["output_member"]
