@@ -343,6 +343,8 @@ def test_records_tell_everything_about_each_item(tmp_path: Path) -> None:
             {"variant": None, "path": "a.png", "format": "PNG", "width": 4, "height": 3, "bytes": 7, "sha256": "ef"}
         ],
         "warnings": ["icc_ignored"],
+        "perceptual_hash": None,
+        "blurhash": None,
         "timings_s": {"body": 0.25, "decode": 0.5, "write": 0.125},
         "columns": {"label": "cat"},
     }
