@@ -180,6 +180,7 @@ class GroupSink(NoOutputs):
             height=rendition.height,
             original_width=fact.width,
             original_height=fact.height,
+            exif=fact.exif,
             sha256=fact.sha256,
         )
         parts, begin = self._packed(key, image, row, fact.item.source, columns)

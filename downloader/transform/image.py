@@ -56,10 +56,13 @@ _UPRIGHT = {
 """What turns a stored image upright, by EXIF orientation."""
 
 
-def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None) -> Picture:
+def render(
+    data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None, *, reads_exif: bool = False
+) -> Picture:
     """Make every wanted size of one image.
 
     `recorder` receives the phases (decode, resize with colours, encode), and keeps those reached before an exception.
+    With `reads_exif` the picture says what EXIF the source has.
 
     Raises:
         ImageError: no output can be made.
@@ -69,7 +72,9 @@ def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | Non
     """
     try:
         with pillow.rendering():
-            return _Rendering(data=data, settings=settings, recorder=recorder or SpanRecorder(lane="")).picture()
+            return _Rendering(
+                data=data, settings=settings, recorder=recorder or SpanRecorder(lane=""), reads_exif=reads_exif
+            ).picture()
     except (ImageError, ImageSkipped):
         raise
     except MemoryError as error:
@@ -91,6 +96,8 @@ class _Rendering:
     data: bytes
     settings: TransformOptions
     recorder: SpanRecorder
+    reads_exif: bool = False
+    exif: str | None = None
     source: Readable = field(init=False)
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
 
@@ -133,6 +140,7 @@ class _Rendering:
         if pixels.cut:
             self._warn(Warn.TRUNCATED_KEPT)
         turn = self._turn(pixels.image)
+        self._read_exif(pixels.image)
         upright = geometry.turned(pixels.size, turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target)
@@ -152,6 +160,7 @@ class _Rendering:
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
         turn = self._turn(image)
+        self._read_exif(image)
         left, top, right, bottom = self._visible(image)
         upright = geometry.turned((right - left, bottom - top), turn)
         plans = self._plans(upright)
@@ -304,7 +313,12 @@ class _Rendering:
             width=upright[0],
             height=upright[1],
             warnings=tuple(self.warned),
+            exif=self.exif,
         )
+
+    def _read_exif(self, image: Image.Image) -> None:
+        if self.reads_exif:
+            self.exif = metadata.described(image, self.settings.metadata)
 
     def _warn(self, warning: Warn) -> None:
         self.warned[warning] = None

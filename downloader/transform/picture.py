@@ -65,7 +65,7 @@ class Picture:
     """Everything that was made of one source.
 
     `format` is the source's: `heif`, or one of `sniff.FORMATS`. `width` and `height` are those of the upright source,
-    in pixels.
+    in pixels. `exif` is the source's EXIF as a JSON object, where that was asked for and there is any.
     """
 
     renditions: tuple[Encoded, ...]
@@ -73,3 +73,4 @@ class Picture:
     width: int
     height: int
     warnings: tuple[Warn, ...]
+    exif: str | None = None
