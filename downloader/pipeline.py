@@ -278,6 +278,7 @@ class _Run:
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
             set_aside=self._scheduler.set_aside(),
+            groups=tuple(self._writer.sink.sealed),
             interrupted=self._stop.draining.is_set(),
             gave_up=self._why_given_up(),
             versions=versions(*([gauges.transport] if gauges.transport else [])),

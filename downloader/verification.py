@@ -16,7 +16,7 @@ from downloader.exports.metadata_table import metadata_files
 from downloader.journal import Journal, Written, WrittenFile
 from downloader.model.groups import GroupState
 from downloader.model.states import TERMINAL
-from downloader.sinks.grouping import group_of
+from downloader.sinks.grouping import file_names, group_of
 from downloader.sinks.reading import ResultReader
 from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
@@ -94,7 +94,9 @@ def verify(output: str | PurePath, *, repair: bool = False) -> Findings:
         else:
             journal = stack.enter_context(open_unused(root))
         _check_results(journal, reader, findings, repair=repair)
+        _find_lost_tables(journal, store, findings)
         _find_orphans(journal, store, findings)
+    findings.missing.sort()
     return findings
 
 
@@ -146,6 +148,17 @@ def _check(reader: ResultReader, file: WrittenFile) -> _Finding:
         return _Finding.MISSING
     except OSError:
         return _Finding.UNREADABLE
+
+
+def _find_lost_tables(journal: Journal, store: Store, findings: Findings) -> None:
+    """The tables and statistics of groups, where they are gone and other files of the group are not.
+
+    They are not made again: what they say of failures is nowhere else.
+    """
+    for number in journal.groups(GroupState.SEALED):
+        table, statistics, tar = file_names(number)
+        beside = (table, statistics) if store.exists(tar) else (statistics,) if store.exists(table) else ()
+        findings.missing += [name for name in beside if not store.exists(name)]
 
 
 def _find_orphans(journal: Journal, store: Store, findings: Findings) -> None:

@@ -26,6 +26,7 @@ def summary_text(output: str, summary: Mapping[str, Any]) -> str:
             f"  left alone: {summary['left_alone']} files and folders, hidden or not named like images "
             "(--all-files takes them)"
         )
+    lines += [f"  groups: {groups}" for groups in _groups(summary.get("groups"))]
     if summary["pending"]:
         lines.append(f"  pending: {summary['pending']}; the same command resumes them")
     lines.append(
@@ -91,6 +92,16 @@ def _stages(summary: Mapping[str, Any]) -> list[str]:
     if summary.get("shards", 1) > 1:
         lines.append(f"these were in {summary['shards']} shards")
     return lines
+
+
+def _groups(groups: Mapping[str, int] | None) -> list[str]:
+    if not groups:
+        return []
+    first, last = (f"{groups[name]:05d}" for name in ("first", "last"))
+    span = first if first == last else f"{first} to {last}"
+    if groups["first"] == 0:
+        return [f"{groups['new']} new, {span}"]
+    return [f"{groups['new']} appended, {span}; earlier groups stay as they are, with their rows of what had failed"]
 
 
 def _counted(numbers: Mapping[str, int]) -> str:

@@ -227,7 +227,10 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transformed:
-    """The finished images of an item, not yet under their final names. `width` and `height`: the upright source."""
+    """The finished images of an item, not yet under their final names.
+
+    `width` and `height` are those of the upright source, `exif` its EXIF as a JSON object, where the sink wants it.
+    """
 
     item: Item
     renditions: tuple[Rendition, ...]
@@ -235,6 +238,7 @@ class Transformed:
     height: int
     sha256: str
     warnings: tuple[Warn, ...] = ()
+    exif: str | None = None
     perceptual_hash: str | None = None
     blurhash: str | None = None
     spans: Spans = ()

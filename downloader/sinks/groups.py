@@ -58,9 +58,6 @@ class GroupSink(NoOutputs):
         folder: where the file of the open group lies.
         dataset: what the groups are like.
         records: the rows of groups, in the journal.
-
-    Attributes:
-        sealed: the numbers of the groups that this sink has sealed.
     """
 
     def __init__(self, store: Store, folder: Path, dataset: Dataset, records: GroupRecords) -> None:
@@ -76,7 +73,7 @@ class GroupSink(NoOutputs):
         self._appended: list[str] = []
         """Staged files of results that were appended, to be removed once these are recorded."""
         self._next_number = 0
-        self.sealed: list[int] = []
+        self._sealed: list[int] = []
 
     # -- starting and ending -------------------------------------------------------------------------------------------
 
@@ -113,7 +110,12 @@ class GroupSink(NoOutputs):
 
     def _seal(self, number: int) -> None:
         self._sealer.seal(number)
-        self.sealed.append(number)
+        self._sealed.append(number)
+
+    @property
+    def sealed(self) -> Sequence[int]:
+        """The numbers of the groups that this sink has sealed, in order."""
+        return self._sealed
 
     # -- batches -------------------------------------------------------------------------------------------------------
 
@@ -180,6 +182,7 @@ class GroupSink(NoOutputs):
             height=rendition.height,
             original_width=fact.width,
             original_height=fact.height,
+            exif=fact.exif,
             sha256=fact.sha256,
         )
         parts, begin = self._packed(key, image, row, fact.item.source, columns)

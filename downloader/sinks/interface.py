@@ -59,6 +59,10 @@ class Sink(ExistingOutputs, Protocol):
     was not stopped, ends with `finish`.
     """
 
+    @property
+    def sealed(self) -> Sequence[int]:
+        """The numbers of the groups that were completed, in order; none where there are no groups."""
+
     def recover(self) -> None:
         """Drop what a run that died has stored and not committed; complete what it has committed and not settled."""
 

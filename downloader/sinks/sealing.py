@@ -87,8 +87,9 @@ class Sealer:
                 "same command continues once it can"
             ) from problem
         self._records.end_sealing(number)
-        with suppress(FileNotFoundError):
-            self.open_path(number).unlink()
+        for name in {self.open_path(number).name, *file_names(number)}:  # a store may copy what it puts
+            with suppress(FileNotFoundError):
+                (self._folder / name).unlink()
 
     def is_put(self, number: int) -> bool:
         """Whether the tar of a group that is being sealed has been put, which is the last of its files.

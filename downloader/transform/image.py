@@ -60,11 +60,17 @@ _UPRIGHT = {
 
 
 def render(
-    data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None, *, boxes: Sequence[RelativeBox] = ()
+    data: bytes,
+    settings: TransformOptions,
+    recorder: SpanRecorder | None = None,
+    *,
+    boxes: Sequence[RelativeBox] = (),
+    reads_exif: bool = False,
 ) -> Picture:
     """Make every wanted size of one image, with `boxes` of the upright image blurred.
 
     `recorder` receives the phases (decode, resize with colours, encode), and keeps those reached before an exception.
+    With `reads_exif` the picture says what EXIF the source has.
 
     Raises:
         ImageError: no output can be made.
@@ -75,7 +81,9 @@ def render(
     try:
         with pillow.rendering():
             recorder = recorder or SpanRecorder(lane="")
-            return _Rendering(data=data, settings=settings, recorder=recorder, boxes=boxes).picture()
+            return _Rendering(
+                data=data, settings=settings, recorder=recorder, boxes=boxes, reads_exif=reads_exif
+            ).picture()
     except (ImageError, ImageSkipped):
         raise
     except MemoryError as error:
@@ -98,6 +106,8 @@ class _Rendering:
     settings: TransformOptions
     recorder: SpanRecorder
     boxes: Sequence[RelativeBox]
+    reads_exif: bool = False
+    exif: str | None = None
     source: Readable = field(init=False)
     hashed: ImageHashes = NO_HASHES
     hashed_pixels: int | None = None  # of the rendition that the hashes are of
@@ -143,6 +153,7 @@ class _Rendering:
         if pixels.cut:
             self._warn(Warn.TRUNCATED_KEPT)
         turn = self._turn(pixels.image)
+        self._read_exif(pixels.image)
         upright = geometry.turned(pixels.size, turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target)
@@ -162,6 +173,7 @@ class _Rendering:
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
         turn = self._turn(image)
+        self._read_exif(image)
         left, top, right, bottom = self._visible(image)
         upright = geometry.turned((right - left, bottom - top), turn)
         plans = self._plans(upright)
@@ -332,7 +344,12 @@ class _Rendering:
             warnings=tuple(self.warned),
             perceptual_hash=self.hashed.perceptual_hash,
             blurhash=self.hashed.blurhash,
+            exif=self.exif,
         )
+
+    def _read_exif(self, image: Image.Image) -> None:
+        if self.reads_exif:
+            self.exif = metadata.described(image, self.settings.metadata)
 
     def _warn(self, warning: Warn) -> None:
         self.warned[warning] = None

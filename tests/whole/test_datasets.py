@@ -168,8 +168,9 @@ def test_what_succeeds_late_is_appended(cli: Command, site: Site) -> None:
     out = cli.folder / "out"
     before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
     site.pages["/later.jpg"] = picture(50, 50)
-    done = cli("retry", "out", "--all", "--progress", "none")
-    assert done.code == 0
+    done = cli("retry", "out", "--all", "--progress", "plain", "--json")
+    assert (done.code, done.json["groups"]) == (0, {"new": 1, "first": 1, "last": 1})
+    assert "groups: 1 appended, 00001; earlier groups stay as they are" in done.err
     assert {name: (out / name).read_bytes() for name in before} == before
     assert [[row["status"] for row in rows] for _, rows, _ in groups(out, "parquet")][1:] == [["success"]]
     assert len(rows_of(out, "parquet")) == 5
@@ -204,6 +205,7 @@ def test_damage_is_found_and_repaired_by_appending(cli: Command, site: Site, sin
     out = cli.folder / "out"
     suffix = "tar" if sink == "webdataset" else "parquet"
     (out / f"00000.{suffix}").unlink()
+    (out / "00002_stats.json").rename(out / "kept")
     damaged = out / f"00001.{suffix}"
     content = bytearray(damaged.read_bytes())
     at = content.index(b"\xff\xd8\xff") + 300
@@ -211,12 +213,13 @@ def test_damage_is_found_and_repaired_by_appending(cli: Command, site: Site, sin
     damaged.write_bytes(content)
     (out / f"00009.{suffix}").write_bytes(b"mine")
     found = cli("verify", "out", "--json", "--repair").json
-    assert [name.partition(":")[0] for name in found["missing"]] == [f"00000.{suffix}"] * 2
+    assert [name.partition(":")[0] for name in found["missing"]] == [f"00000.{suffix}"] * 2 + ["00002_stats.json"]
     assert [name.partition(":")[0] for name in found["changed"]] == [f"00001.{suffix}"]
-    assert (found["orphaned"], found["requeued"]) == ([f"00009.{suffix}"], 3)
+    assert (found["orphaned"], found["requeued"]) == ([f"00009.{suffix}", "kept"], 3)
     assert cli(*arguments).code == 0
     assert (out / f"00003.{suffix}").exists()
     (out / f"00009.{suffix}").unlink()
+    (out / "kept").rename(out / "00002_stats.json")
     assert cli("verify", "out", "--json").json["good"]
     assert cli("status", "out", "--json").json["succeeded"] == 6
 

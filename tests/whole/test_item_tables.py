@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from support import Command, Site, picture, send
 
+from downloader.workspace import Workspace, stored_settings
+
 QUIET = ("--progress", "none")
 FORMATS = ("parquet", "csv", "jsonl")
 
@@ -217,6 +219,20 @@ def test_a_file_of_the_user_is_left_alone(cli: Command, site: Site) -> None:
     taken = cli("run", f"{site.url}/a.jpg", "-o", "out", "--metadata-file", "csv", "--overwrite", "always", *QUIET)
     assert taken.code == 0
     assert len(read(cli.folder / "out" / "metadata.csv")) == 1
+
+
+def test_an_interrupted_run_leaves_the_older_one(cli: Command, site: Site) -> None:
+    """Where there is no time for all rows, what is there stays whole; the next run writes it."""
+    make_output(cli, site, "--metadata-file", "csv")
+    out = cli.folder / "out"
+    before = (out / "metadata.csv").read_bytes()
+    with Workspace.create(out) as workspace:
+        file = workspace.metadata_file(stored_settings(out))
+        assert not file.write("TEXT", lambda: True)
+        assert (out / "metadata.csv").read_bytes() == before
+        assert list(workspace.staging.iterdir()) == []
+        assert file.write("TEXT", lambda: False)
+    assert (out / "metadata.csv").read_bytes() == before
 
 
 def test_no_result_has_its_name(cli: Command, site: Site) -> None:
