@@ -78,13 +78,19 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within the block this thread reads the journal of one moment; it may not write."""
-        with self.locked() as connection:
-            connection.execute("BEGIN")
+        """Within the block this thread reads the journal of one moment; it may not write.
+
+        Other errors than those of the journal pass through.
+        """
+        with self._lock:
+            with self.errors():
+                self._connection.execute("BEGIN")
             try:
                 yield
             finally:
-                connection.execute("ROLLBACK")
+                with self.errors():
+                    if self._connection.in_transaction:  # some errors of SQLite end it
+                        self._connection.execute("ROLLBACK")
 
     def query(self, sql: str, /, **parameters: object) -> list[sqlite3.Row]:
         """All rows that a SELECT finds."""
