@@ -59,9 +59,6 @@ from downloader.writer import Writer
 if TYPE_CHECKING:
     from downloader.shards.coordinator import Coordinator
 
-_METADATA_S = 5.0
-"""Seconds that an interrupted run takes for the metadata file, which is written by the next run otherwise."""
-
 _log = logging.getLogger("downloader")
 
 
@@ -284,20 +281,8 @@ class _Run:
             versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)
-        self._write_metadata_file()
+        self._metadata.write_at_end(self._settings.source.caption_column, self._stop)
         return summary
-
-    def _write_metadata_file(self) -> None:
-        """Write the metadata file; a run that is to end soon does not write on for long."""
-        deadline_s = time.monotonic() + _METADATA_S
-
-        def is_abandoned() -> bool:
-            self._stop.poll()
-            late = self._stop.draining.is_set() and time.monotonic() > deadline_s
-            return late or self._stop.aborted.is_set()
-
-        if not self._metadata.write(self._settings.source.caption_column, is_abandoned):
-            _log.warning("the metadata file was not written, since the run was interrupted; the next run writes it")
 
     def _why_given_up(self) -> str | None:
         if not self._limit.is_exceeded:

@@ -5,6 +5,8 @@ reads it with them. It is written anew from the journal at the end of a run.
 """
 
 import json
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from downloader.errors import ConfigError
 from downloader.exports.kept_columns import KeptColumns
 from downloader.journal import Journal
 from downloader.naming.names import METADATA_FILES
+from downloader.stop import Stop
 from downloader.tables import (
     ColumnType,
     TableColumn,
@@ -26,6 +29,9 @@ from downloader.tables import (
     write_rows,
 )
 
+_log = logging.getLogger("downloader")
+_INTERRUPTED_S: Final = 5.0
+"""Seconds that an interrupted run takes for it."""
 _META: Final = "metadata_files"
 """The key in the journal of the names that are ours."""
 _FIRST: Final = TableColumn("file_name")
@@ -112,6 +118,17 @@ class MetadataFile:
                 (self._root / other).unlink()
         self._remember({self._name})
         return True
+
+    def write_at_end(self, caption: str | None, stop: Stop) -> None:
+        """Write it at the end of a run; one that is to end soon does not write on for long."""
+        deadline_s = time.monotonic() + _INTERRUPTED_S
+
+        def is_abandoned() -> bool:
+            stop.poll()
+            return stop.aborted.is_set() or (stop.draining.is_set() and time.monotonic() > deadline_s)
+
+        if not self.write(caption, is_abandoned):
+            _log.warning("%s was not written, since the run was interrupted; the next run writes it", self._name)
 
     def _remember(self, names: set[str]) -> None:
         self._journal.set_meta(_META, json.dumps(sorted(names)))
