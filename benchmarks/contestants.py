@@ -183,11 +183,17 @@ def bytes_only(threads: int | None = None) -> tuple[Contestant, ...]:
     """URLs to the same bytes in files; with `threads` fixed, or tried."""
     settings: tuple[Setting, ...] = _DOWNLOADS if threads is None else ({"n": threads},)
     ours = _ours("{downloader} fetch {urls} -o {out} --threads {n} --per-host {n} --progress none", settings)
+    libcurl = Contestant(
+        name=LIBCURL,
+        needs=("reference",),
+        line="{reference} -m benchmarks.fetch_reference {urls} {out} {n}",
+        settings=settings,
+    )
     peers = (
         Contestant(name=name, needs=(program,), line=line.replace("{to}", "{out}"), settings=settings)
         for name, (program, line) in _FETCHERS.items()
     )
-    return (*ours, *peers)
+    return (*ours, libcurl, *peers)
 
 
 def command(line: str, setting: Setting, places: Mapping[str, Any]) -> str:

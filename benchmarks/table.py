@@ -26,21 +26,28 @@ def targets(outcomes: Sequence[Outcome]) -> str:
             verdict = "not measured" if ratio is None else "yes" if ratio >= target.at_least else "no"
             got = "" if ratio is None else f"{ratio:.2f} x"
             against = " or ".join(target.against)
-            rows.append((outcome.work.title, against, f"{target.at_least:g} x", got, verdict))
-    return table(("work", "compared with", "wanted", "reached", "met"), rows)
+            who = target.ours if target.ours == OURS else f"**{target.ours}**"
+            rows.append((outcome.work.title, who, against, target.by, f"{target.at_least:g} x", got, verdict))
+    return table(("work", "ours", "compared with", "by", "wanted", "reached", "met"), rows)
 
 
 def reached(outcome: Outcome, target: Target) -> float | None:
     """How many times as fast as the fastest peer of a target we were; None if either has no figures."""
-    ours = outcome.result(OURS)
+    ours = outcome.result(target.ours)
     if ours is None or ours.wall_s is None:
         return None
+    found = [peer for name in target.against if (peer := outcome.result(name)) and peer.wall_s is not None]
+    if target.by == "CPU":
+        return min(map(_cpu_s, found)) / _cpu_s(ours) if found else None
     ideal_s = outcome.work.ideal_s(outcome.files.count)
     if target.against == (IDEAL,):
         return None if ideal_s is None else ideal_s / ours.wall_s
-    peers = [found.wall_s for name in target.against if (found := outcome.result(name))]
-    walls = [wall_s for wall_s in peers if wall_s is not None]
+    walls = [peer.wall_s for peer in found if peer.wall_s is not None]
     return min(walls) / ours.wall_s if walls else None
+
+
+def _cpu_s(result: Result) -> float:
+    return result.median(lambda usage: usage.cpu_s)
 
 
 def contest(outcome: Outcome) -> str:

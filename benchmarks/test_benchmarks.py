@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks import table
 from benchmarks.checks import Checked, Checker, fitted, outputs, psnr_db
 from benchmarks.contest import Outcome, Result
-from benchmarks.contestants import ARIA2, CURL, OURS, VIPS, Contestant
+from benchmarks.contestants import ARIA2, CURL, OURS, SHARDED, VIPS, Contestant
 from benchmarks.corpora import Corpus, photograph
 from benchmarks.document import document
 from benchmarks.machine import Conditions
@@ -80,6 +80,18 @@ def test_the_ratio_is_taken_against_the_best_of_those_named(files: Corpus) -> No
     assert table.reached(outcome(files, curl), target) is None
 
 
+def test_a_target_may_be_by_cpu_time(files: Corpus) -> None:
+    """Every run of the tests takes 1 s of CPU, whatever its time by the clock."""
+    target = Target(at_least=0.9, against=(CURL, ARIA2), by="CPU")
+    assert table.reached(outcome(files, result(OURS, 2.0), result(CURL, 8.0)), target) == 1.0
+    assert table.reached(outcome(files, result(OURS, 2.0)), target) is None
+
+
+def test_a_target_may_be_about_shards(files: Corpus) -> None:
+    target = Target(at_least=1, against=(OURS,), ours=SHARDED)
+    assert table.reached(outcome(files, result(OURS, 3.0), result(SHARDED, 2.0)), target) == 1.5
+
+
 def test_against_a_latency_the_ratio_is_a_share_of_what_is_possible(files: Corpus) -> None:
     target = Target(at_least=0.9, against=(IDEAL,))
     assert table.reached(outcome(files, result(OURS, 0.5), latency_s=0.2), target) == pytest.approx(0.8)
@@ -88,8 +100,8 @@ def test_against_a_latency_the_ratio_is_a_share_of_what_is_possible(files: Corpu
 
 def test_the_table_of_targets_says_what_was_not_measured(files: Corpus) -> None:
     text = table.targets([outcome(files, result(OURS, 2.0), result(CURL, 7.0))])
-    assert "| a work | curl -Z or aria2c | 3 x | 3.50 x | yes |" in text
-    assert "| a work | threads / latency | 0.9 x |  | not measured |" in text
+    assert "| a work | downloader | curl -Z or aria2c | clock | 3 x | 3.50 x | yes |" in text
+    assert "| a work | downloader | threads / latency | clock | 0.9 x |  | not measured |" in text
 
 
 def test_parent_and_workers_are_told_apart(files: Corpus) -> None:

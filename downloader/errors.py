@@ -11,6 +11,7 @@ the whole run with one line for the user, and each class knows its exit code::
     |-- IllegalTransition       3   a fact does not fit the item's state: a defect in this program
     `-- CannotGoOn              3   the run cannot continue
         |-- OutputError         3   the output cannot be written: disk full, read-only, not a folder
+        |-- ResourcesExhausted  3   the process has no memory, files or threads left
         |-- OutputLocked        3   another run works on the same output
         `-- JournalError        3   the journal is damaged, or written by a newer version
 """
@@ -54,6 +55,10 @@ class CannotGoOn(DownloaderError):
 
 class OutputError(CannotGoOn):
     """The output cannot be written: disk full, read-only, not a folder."""
+
+
+class ResourcesExhausted(CannotGoOn):
+    """The process, or the system, has no memory, open files or threads left; no item is to blame."""
 
 
 class OutputLocked(CannotGoOn):

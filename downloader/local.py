@@ -29,7 +29,7 @@ from downloader.model.items import (
     Validator,
 )
 from downloader.model.spans import Phase, Span
-from downloader.model.write_errors import ends_run, write_problem
+from downloader.model.write_errors import check_resources, ends_run, write_problem
 from downloader.scheduling.interface import Emit, HandOn
 from downloader.screening import Screening
 from downloader.stop import Stop
@@ -131,6 +131,7 @@ class LocalStage:
         except UnreadableFile as unreadable:
             return _unreadable(fetched.item, unreadable.problem)
         except OSError as problem:
+            check_resources(problem)
             if ends_run(problem.errno, root_is_usable=Path(staging).is_dir()):
                 raise OutputError(
                     f"{staging}: cannot be written: {problem.strerror}; the same command continues once it can"
@@ -209,6 +210,7 @@ def _chunks(fetched: Fetched) -> Iterator[bytes]:
 
 
 def _unreadable(item: Item, problem: OSError | ValueError) -> Failed:
+    check_resources(problem)
     match problem:
         case FileNotFoundError():
             return _failed(item, FailureKind.NOT_FOUND, "there is no such file any more")

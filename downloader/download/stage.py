@@ -10,13 +10,13 @@ from downloader.config.settings import Settings
 from downloader.download.fetch_task import FetchTask, Reschedule, RetryAfter
 from downloader.download.fetcher import AttemptResult, Fetcher
 from downloader.download.rate import ByteRate
-from downloader.errors import ConfigError, OutputError
+from downloader.errors import CannotGoOn, ConfigError, OutputError
 from downloader.http.errors import Interrupted
 from downloader.http.session import Session
 from downloader.model.failures import FailureKind, Stage, is_transient
 from downloader.model.items import Failed, Fetched, Skipped
 from downloader.model.urls import host_of
-from downloader.model.write_errors import ends_run, write_problem
+from downloader.model.write_errors import check_resources, ends_run, write_problem
 from downloader.scheduling.interface import Block, Emit, Feed, HandOn, Lease
 from downloader.scheduling.limiter import MAX_LIMIT, ConcurrencyLimiter, Totals
 from downloader.screening import Screening
@@ -161,13 +161,15 @@ class DownloadStage:
         """One attempt. A body that cannot be written, or a defect of this program, costs one item and is named."""
         try:
             return fetcher.attempt(task)
-        except (Interrupted, ConfigError):
+        except (Interrupted, ConfigError, CannotGoOn):
             raise
         except OSError as problem:
+            check_resources(problem)
             if ends_run(problem.errno, root_is_usable=Path(self._staging).is_dir()):
                 raise
             return _failed(task, FailureKind.WRITE, f"the body cannot be written: {write_problem(problem)}")
         except Exception as problem:  # noqa: BLE001 - see above
+            check_resources(problem)
             message = f"a defect in downloader, please report it: {type(problem).__name__}: {problem}"
             return _failed(task, FailureKind.INTERNAL, message)
 

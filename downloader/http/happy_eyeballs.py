@@ -10,6 +10,7 @@ from contextlib import suppress
 from downloader.clock import active_clock
 from downloader.http.abort import AbortSignal
 from downloader.http.resolver import Address
+from downloader.model.write_errors import check_resources
 
 ATTEMPT_DELAY_S = 0.25
 """Seconds an address is given before the next one is tried as well (RFC 8305, section 5: recommended 250 ms)."""
@@ -30,6 +31,7 @@ def connect_first(addresses: list[Address], end_s: float, abort: AbortSignal) ->
     Raises:
         TimeoutError: none answered in time.
         OSError: all failed; the reason of the last one.
+        ResourcesExhausted: no socket can be made.
         Interrupted: the run is being aborted.
     """
     with _Selector() as selector:
@@ -70,6 +72,7 @@ class _Race:
             try:
                 self._begin(self._waiting.popleft())
             except OSError as error:
+                check_resources(error)
                 self.last_error = error
             return None
         until_s = min(end_s, self._next_s) if self._waiting else end_s

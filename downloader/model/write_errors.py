@@ -1,7 +1,9 @@
-"""Errors of the file system while results are written: which end a run, and which cost one item. Pure."""
+"""Errors of the system: which end a run, and which cost one item. Pure."""
 
 import errno
 from typing import Final
+
+from downloader.errors import ResourcesExhausted
 
 _PLACE_ERRNOS: Final = frozenset(
     number
@@ -38,6 +40,25 @@ def ends_run(number: int | None, *, root_is_usable: bool, is_elsewhere: bool = F
             mount below it; other items do not need that one.
     """
     return not root_is_usable or (number in _PLACE_ERRNOS and not is_elsewhere)
+
+
+def check_resources(error: BaseException | None) -> None:
+    """Raise ResourcesExhausted if that is what an error, or one of its causes, comes from: no item is to blame."""
+    while error is not None:
+        if (lack := _lack(error)) is not None:
+            raise ResourcesExhausted(f"{lack}; the same command continues") from error
+        error = error.__cause__
+
+
+def _lack(error: BaseException) -> str | None:
+    match error:
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return f"no more files may be opened ({error.strerror}): raise the limit (`ulimit -n`) or lower --threads"
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            return "there is no memory left: lower --threads, --processes or --queue-size"
+        case RuntimeError(args=("can't start new thread",)):
+            return "no more threads may be started: raise the limit (`ulimit -u`) or lower --threads"
+    return None
 
 
 def write_problem(error: OSError) -> str:

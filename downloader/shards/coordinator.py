@@ -81,6 +81,7 @@ class Coordinator:
             messages.HostAnswered: self._take_answer,
             messages.Claim: self._take_claim,
             messages.Problem: self._take_problem,
+            messages.ComingUp: lambda *_: None,  # any message is a sign of life
             messages.Ended: self._take_end,
             Gauges: Shard.show,
         }

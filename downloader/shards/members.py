@@ -16,7 +16,7 @@ from downloader.shards.pipe import Pipe, Waker
 from downloader.shards.process import ShardConfig
 from downloader.telemetry.interface import Gauges, together
 from downloader.telemetry.sampler import descendants, kill_helpers
-from downloader.transform.processes import start_context, starting
+from downloader.transform.processes import kill_fork_server, start_context, starting
 
 TICK_S = 0.1
 """Seconds that are waited at most."""
@@ -30,6 +30,8 @@ _MAX_START_ATTEMPTS = 20
 """As many as of worker pools at the start of a run."""
 _START_PATIENCE_S = 10.0
 """Seconds that the fork server may take to start a process; then it is stopped, and replaced."""
+_END_PATIENCE_S = 5.0
+"""Seconds that the fork server may take to tell that a process which was killed has ended."""
 _PRESUMED_THREADS = 8
 """Download threads of a shard that has not yet told how many `auto` begins with."""
 
@@ -74,12 +76,20 @@ class Shard:
         return max(_LOCAL_ITEMS_PER_PROCESS * workers - self.holdings.items, 0)
 
     def kill(self) -> None:
-        """End it, and the processes that it has started: those end without it, but not if they are stopped."""
-        helpers = {*descendants(self.process.pid), *self.gauges.pids}
+        """End it, and the processes that it has started: those end without it, but not if they are stopped.
+
+        The fork server tells that it has ended. If that is stopped it is killed, which says the same of every process
+        that it has started; the next shard has another one.
+        """
+        # Once its fork server is gone, `Process` takes it for dead and does not kill it: hence its own number as well.
+        everybody = {self.process.pid, *descendants(self.process.pid), *self.gauges.pids}
         self.process.kill()
-        self.process.join()
+        self.process.join(_END_PATIENCE_S)
+        if self.process.is_alive():
+            kill_fork_server()
+            self.process.join()
         if not self.has_ended:
-            kill_helpers(helpers)
+            kill_helpers(everybody)
 
     def show(self, gauges: Gauges) -> None:
         """It has given a sign of life."""

@@ -162,6 +162,11 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class ComingUp:
+    """A shard is alive and not yet at work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A shard has done all that it was given, and ends."""
 

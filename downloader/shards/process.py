@@ -4,15 +4,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from downloader.config.settings import Settings
+from downloader.errors import ResourcesExhausted
 from downloader.model.items import Fetched, Item, Transformed
+from downloader.model.write_errors import check_resources
 from downloader.screening import Screening
 from downloader.shards import messages
 from downloader.shards.feed import Post, ShardFeed, ShardLocalFeed
@@ -63,7 +65,18 @@ def run_shard(config: ShardConfig, receiver: Connection, sender: Connection) -> 
     try:
         _Shard(config, pipe).run()
     except BaseException as error:  # noqa: BLE001 - the coordinator raises it
+        if _has_run_dry(error):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does with one that needs too much: another takes over
         pipe.send([messages.Problem.of(error)])
+
+
+def _has_run_dry(error: BaseException) -> bool:
+    """Whether the process has no memory, files or threads left: another one has its own."""
+    try:
+        check_resources(error)
+    except ResourcesExhausted:
+        return True
+    return isinstance(error, ResourcesExhausted)
 
 
 class _Shard:
@@ -110,22 +123,46 @@ class _Shard:
     def run(self) -> None:
         """Start, work, and say what came of it."""
         sender = threading.Thread(target=self._send, name="send", daemon=True)
+        sender.start()
+        try:
+            self._work()
+            self._outbox.post(self._stages.gauges())
+            self._outbox.post(messages.Ended())
+        finally:
+            self._outbox.close()
+            sender.join()
+
+    def _work(self) -> None:
+        """Do everything that comes, until nothing more will; raise what made that impossible."""
         with ExitStack() as stack:
-            self._stages.start(stack)
-            self._stages.wait_until_up()
+            with self._beating():
+                self._stages.start(stack)
+                self._stages.wait_until_up()
             supervisor = Supervisor(self._stop, self._stages.abort)
-            sender.start()
             syncer = supervisor.start("sync", self._facts.run)
             threading.Thread(target=self._receive, name="receive", daemon=True).start()
             threads = self._stages.start_threads(supervisor.start)
             supervisor.watch(threads, self._tick)
         self._facts.close()
         syncer.join()
-        self._outbox.post(self._stages.gauges())
-        self._outbox.post(messages.Ended())
-        self._outbox.close()
-        sender.join()
         supervisor.raise_problem()
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Give signs of life from a thread of its own: until work begins, this one waits for processes."""
+        is_up = threading.Event()
+
+        def beat() -> None:
+            while not is_up.wait(GAUGES_INTERVAL_S):
+                self._outbox.post(messages.ComingUp())
+
+        beating = threading.Thread(target=beat, name="beat", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            is_up.set()
+            beating.join()
 
     def _send(self) -> None:
         with suppress(OSError):  # without a coordinator this process ends at once

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from downloader.errors import OutputError
-from downloader.model.write_errors import ends_run, write_problem
+from downloader.model.write_errors import check_resources, ends_run, write_problem
 from downloader.storage.interface import NameRefused, NameTaken
 
 _SYNC_THREADS = 8
@@ -118,6 +118,7 @@ class LocalStore:
         return NameRefused(f"{path}: {write_problem(problem)}")
 
     def _ends_run(self, problem: OSError, path: str) -> bool:
+        check_resources(problem)
         is_usable = os.path.isdir(self._root) and os.access(self._root, os.W_OK | os.X_OK)  # noqa: PTH112 - text
         return ends_run(problem.errno, root_is_usable=is_usable, is_elsewhere=is_usable and self._is_elsewhere(path))
 

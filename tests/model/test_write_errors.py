@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from downloader.model.write_errors import ends_run, write_problem
+from downloader.errors import ResourcesExhausted
+from downloader.model.write_errors import check_resources, ends_run, write_problem
 
 OF_THE_PLACE = ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV", "ESTALE")
 OF_A_NAME = (
@@ -28,3 +29,30 @@ def test_messages_are_for_a_person() -> None:
     assert "--name" in write_problem(OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
     assert write_problem(OSError(errno.EPERM, "Operation not permitted")) == "Operation not permitted"
     assert write_problem(OSError("odd")) == "odd"
+
+
+def caused_by(cause: BaseException) -> RuntimeError:
+    error = RuntimeError("something failed")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "ulimit -n"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory left"),
+        (MemoryError(), "no memory left"),
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (caused_by(caused_by(MemoryError())), "no memory left"),
+    ],
+)
+def test_what_a_process_lacks_is_told_apart_from_faults_of_items(error: BaseException, what: str) -> None:
+    with pytest.raises(ResourcesExhausted, match=what):
+        check_resources(error)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), RuntimeError("else"), None])
+def test_other_errors_are_no_lack(error: BaseException | None) -> None:
+    check_resources(error)

@@ -198,6 +198,22 @@ def slow_list(cli: Command, site: Site) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["run", "fetch"])
+@pytest.mark.parametrize("what", [psutil.RLIMIT_NOFILE, psutil.RLIMIT_AS])
+def test_a_shard_without_files_or_memory_is_replaced(cli: Command, slow_list: Path, mode: str, what: int) -> None:
+    """It may have no more than it has now; no item is blamed for it."""
+    process = start(cli, mode, slow_list, "--shards", 2, "-p", 2, "-t", 4)
+    wait_for(process, 10, cli.folder / "out")
+    shard = shards_of(process)[0]
+    most = 3 if what == psutil.RLIMIT_NOFILE else shard.memory_info().rss
+    shard.rlimit(what, (most, most))
+    out, err = process.communicate(timeout=END_S)
+    assert (process.returncode, err) == (0, "")
+    with open_output(cli.folder / "out") as view:
+        assert [record["state"] for record in view.records()] == ["succeeded"] * 150
+    assert json.loads(out)["rebuilds"] >= (what == psutil.RLIMIT_NOFILE)  # memory is needed by chance
+
+
+@pytest.mark.parametrize("mode", ["run", "fetch"])
 def test_a_killed_shard_costs_time_only(cli: Command, slow_list: Path, mode: str) -> None:
     """Twice: its items are done by others, once each, and nothing stays in the staging folder."""
     process = start(cli, mode, slow_list, "--shards", 2, "-p", 2, "-t", 4)
