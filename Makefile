@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports test-shards crash corpus bench bench-coordinator bench-peers clean
+	test-transports test-shards test-readers test-img2dataset crash corpus bench bench-coordinator bench-peers clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,10 +74,18 @@ test-transports: $(INSTALLED)  ## slow: everything that downloads, over each HTT
 test-shards: $(INSTALLED)  ## slow: everything that downloads or runs the command, in two shards
 	DOWNLOADER_CONCURRENCY__SHARDS=2 $(BIN)/python $(PYTEST) tests/download tests/whole tests/test_durability.py
 
+test-readers:  ## slow: datasets as webdataset, datasets, duckdb and polars read them; installs 1 GB
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,readers]'
+	HF_HUB_OFFLINE=1 HF_HOME=$(CURDIR)/.venv-readers/cache .venv-readers/bin/python -m pytest -m readers
+
 crash: $(INSTALLED)  ## slow: kill real processes many times, with 1, 2 and 4 shards
 	for shards in 1 2 4; do \
 		DOWNLOADER_CONCURRENCY__SHARDS=$$shards $(BIN)/python -m pytest -m crash || exit 1; \
 	done
+
+test-img2dataset: $(INSTALLED)  ## slow: 2,000 rows as img2dataset makes them; beside it where `make bench-peers` has installed it
+	$(BIN)/python -m pytest -m img2dataset tests/peers
 
 corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py
@@ -96,4 +104,4 @@ bench-peers: $(INSTALLED)  ## install what `make bench` compares with and pip ha
 	.venv-bench/reference/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pycurl py-spy
 
 clean:  ## remove everything that the other targets create
-	rm -rf .venv .venv-bench .venv-constraints .venv-matrix .coverage-data demo-output build dist
+	rm -rf .venv .venv-bench .venv-constraints .venv-matrix .venv-readers .coverage-data demo-output build dist

@@ -43,7 +43,8 @@ from downloader.scheduling.circuit_breaker import CircuitBreaker
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.shards.shares import shard_count, shares_of
-from downloader.sinks.files import FilesSink
+from downloader.sinks.grouping import for_sink
+from downloader.sinks.selection import check_sink, open_sink
 from downloader.sources import SourceCounters, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
@@ -51,6 +52,7 @@ from downloader.storage.local import LocalStore
 from downloader.supervisor import GRACE_S, Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
+from downloader.transform.libraries import check_libraries
 from downloader.workspace import Workspace
 from downloader.writer import Writer
 
@@ -69,6 +71,9 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
     Raises:
         DownloaderError: the run could not start or go on; its message says why. Single items never raise.
     """
+    settings = for_sink(settings)
+    check_sink(settings)
+    check_libraries(settings.transform)
     seen = SourceCounters()
     sources = open_sources(settings, stdin or sys.stdin, seen)
     for source in sources:
@@ -96,6 +101,8 @@ def retry(settings: Settings, wanted: RetryFilter = is_transient, *, stop: Stop 
     def plan(journal: Journal, _rules: NamingRules) -> Batches:
         return plan_retry(journal, wanted)
 
+    check_sink(settings)
+    check_libraries(settings.transform)
     with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
         return _Run(settings, workspace, plan, SourceCounters(), stop or Stop(), stack).go()
 
@@ -122,6 +129,7 @@ class _Run:
         check_same_results(workspace.settings, settings)
         rules = NamingRules.from_settings(settings)
         journal = workspace.journal
+        self._metadata = workspace.metadata_file(settings)
         duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
         self._telemetry = RunTelemetry(
             "none" if settings.run.quiet else settings.run.progress,
@@ -131,10 +139,11 @@ class _Run:
         )
         results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
-            FilesSink(
+            open_sink(
+                settings,
                 LocalStore(workspace.root),
-                replace=settings.output.overwrite == "always",
-                variants=rules.variants,
+                groups=workspace.groups,
+                records=journal,
                 is_foreign=workspace.is_foreign,
                 are_durable=shards > 1,
             ),
@@ -154,6 +163,7 @@ class _Run:
         self._stages: StageGroup = (
             self._stages_here(backlog, duplicates) if shards == 1 else self._sharded(shards, backlog, duplicates)
         )
+        stack.callback(self._writer.sink.close)
         self._stages.start(stack)  # no thread exists yet
         self._planner = Planner(plan(journal, rules), [backlog, self._scheduler], stop)
         self._supervisor = Supervisor(stop, self._stages.abort)
@@ -203,6 +213,7 @@ class _Run:
             _log.warning("%s", caution)
         for fetched in self._workspace.recover(keep_fetched=self._settings.makes_images):
             self._writer.adopt(fetched)
+        self._writer.sink.recover()
         self._workspace.journal.begin_plan(track_bodies=self._settings.source.dedup)
         self._stages.wait_until_up()
         start = self._supervisor.start
@@ -215,7 +226,6 @@ class _Run:
         finally:
             self._writer.close()
             writer.join()
-            self._writer.sink.close()
             self._telemetry.close(self._sample())
         self._supervisor.raise_problem()
         return self._finish()
@@ -249,6 +259,8 @@ class _Run:
 
     def _finish(self) -> Summary:
         journal = self._workspace.journal
+        if not self._stop.draining.is_set():
+            self._writer.sink.finish()
         if not self._stop.draining.is_set() and (left := journal.unaccounted()):
             raise Unaccounted(
                 f"a defect in downloader, please report it: the run has ended and {left} of its items have no outcome; "
@@ -270,11 +282,13 @@ class _Run:
             cautions=self._cautions(),
             left_alone=self._seen.left_alone,
             set_aside=self._scheduler.set_aside(),
+            groups=tuple(self._writer.sink.sealed),
             interrupted=self._stop.draining.is_set(),
             gave_up=self._why_given_up(),
             versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)
+        self._metadata.write_at_end(self._settings.source.caption_column, self._stop)
         return summary
 
     def _why_given_up(self) -> str | None:

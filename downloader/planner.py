@@ -155,6 +155,13 @@ def check_same_results(earlier: Settings | None, settings: Settings) -> None:
             f"{root}: made by an earlier run {how} --keep-originals, on which names of results depend; "
             "name another output with -o"
         )
+    if earlier.source.bbox_column != settings.source.bbox_column:
+        raise ConfigError(
+            f"{root}: made by an earlier run with another --bbox-column; known items keep the boxes that they had, so "
+            "some would not be blurred; name another output with -o"
+        )
+    if packing := _packing_differs(earlier, settings):
+        raise ConfigError(f"{root}: made by an earlier run with another {packing}; name another output with -o")
     if settings.output.overwrite == "always":
         return
     old, new = _results(earlier), _results(settings)
@@ -163,6 +170,24 @@ def check_same_results(earlier: Settings | None, settings: Settings) -> None:
             f"{root}: made by an earlier run with another {', '.join(different)}; name another output "
             "with -o, or let --overwrite always make everything anew"
         )
+
+
+def _packing_differs(earlier: Settings, settings: Settings) -> str:
+    """The options on which packing depends and that differ: one output is one dataset, with the same columns."""
+    if earlier.output.sink != settings.output.sink:
+        return "--sink"
+    if not settings.makes_groups:
+        return ""
+    old, new = (
+        {
+            "--shard-size": each.output.shard_size,
+            "--image-column": each.output.image_column if each.output.sink == "parquet" else None,
+            "--caption-column": each.source.caption_column,
+            "--keep-columns": each.source.keep_columns,
+        }
+        for each in (earlier, settings)
+    )
+    return ", ".join(name for name in new if old[name] != new[name])
 
 
 def _results(settings: Settings) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from downloader.model.failures import SkipReason, Stage
 from downloader.model.items import Fact, Fetched, FileSpan, Item, Skipped
 from downloader.model.urls import masked
-from downloader.sinks.interface import Sink
+from downloader.sinks.interface import ExistingOutputs
 from downloader.telemetry.interface import Sample
 
 
@@ -29,16 +29,16 @@ class Claims(Protocol):
 class Screening:
     """Threads may share it. `duplicates` is None where items with the same bytes are wanted all the same."""
 
-    def __init__(self, sink: Sink, duplicates: Claims | None = None) -> None:
-        self._sink = sink
+    def __init__(self, outputs: ExistingOutputs, duplicates: Claims | None = None) -> None:
+        self._outputs = outputs
         self._duplicates = duplicates
 
     def before_fetch(self, item: Item) -> Item | Skipped:
         """The item to fetch, without results of an earlier run that are gone; or why it is left out."""
-        if (path := self._sink.existing_output(item)) is not None:
+        if (path := self._outputs.existing_output(item)) is not None:
             message = f"{path} is there already; --overwrite always replaces it"
             return Skipped(item=item, stage=Stage.DOWNLOAD, reason=SkipReason.EXISTS, message=message)
-        if item.previous and not self._sink.has_outputs(item.previous):
+        if item.previous and not self._outputs.has_outputs(item.previous):
             return replace(item, previous=None)
         return item
 

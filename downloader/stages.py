@@ -98,6 +98,7 @@ class Stages:
             self._emit,
             self._stop,
             keep_originals=self._settings.keeps_originals,
+            reads_exif=self._settings.makes_groups,
         )
 
     def _local_stage(self, feed: LocalFeed) -> LocalStage:

@@ -12,13 +12,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from downloader.cpus import usable_cpus
+from downloader.exports.metadata_table import metadata_files
 from downloader.journal import Journal, Written, WrittenFile
+from downloader.model.groups import GroupState
 from downloader.model.states import TERMINAL
-from downloader.sinks.files import FilesSink
-from downloader.sinks.interface import Sink
+from downloader.sinks.grouping import file_names, group_of
+from downloader.sinks.reading import ResultReader
 from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
-from downloader.workspace import STATE_FOLDER, Workspace, open_unused
+from downloader.workspace import GROUPS_FOLDER, STATE_FOLDER, Workspace, open_unused
 
 _THREADS = min(32, 4 * usable_cpus())
 """Files read at the same time: hashing releases the interpreter's lock, and disks serve several requests at once."""
@@ -85,21 +87,24 @@ def verify(output: str | PurePath, *, repair: bool = False) -> Findings:
     """
     findings, root = Findings(), Path(output)
     store = LocalStore(root)
-    with closing(FilesSink(store)) as sink, ExitStack() as stack:
+    reader = ResultReader(store, root / STATE_FOLDER / GROUPS_FOLDER)
+    with closing(store), ExitStack() as stack:
         if repair:
             journal = stack.enter_context(Workspace.open(root)).journal
         else:
             journal = stack.enter_context(open_unused(root))
-        _check_results(journal, sink, findings, repair=repair)
+        _check_results(journal, reader, findings, repair=repair)
+        _find_lost_tables(journal, store, findings)
         _find_orphans(journal, store, findings)
+    findings.missing.sort()
     return findings
 
 
-def _check_results(journal: Journal, sink: Sink, findings: Findings, *, repair: bool) -> None:
+def _check_results(journal: Journal, reader: ResultReader, findings: Findings, *, repair: bool) -> None:
     """Read the files of all items that have results."""
 
     def check(written: Written) -> list[_Finding]:
-        return [_check(sink, file) for file in written.files]
+        return [_check(reader, file) for file in written.files]
 
     last_id = 0
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
@@ -129,12 +134,12 @@ def _count(findings: Findings, written: Written, found: Sequence[_Finding]) -> N
     findings.files += len(found)
     for file, finding in zip(written.files, found, strict=True):
         if finding is not _Finding.GOOD:
-            getattr(findings, finding).append(file.path)
+            getattr(findings, finding).append(file.path if file.member is None else f"{file.path}: {file.member}")
 
 
-def _check(sink: Sink, file: WrittenFile) -> _Finding:
+def _check(reader: ResultReader, file: WrittenFile) -> _Finding:
     try:
-        with sink.open(file.path) as opened:
+        with reader.open(file) as opened:
             if opened.seek(0, os.SEEK_END) != file.bytes:
                 return _Finding.CHANGED
             opened.seek(0)
@@ -145,8 +150,21 @@ def _check(sink: Sink, file: WrittenFile) -> _Finding:
         return _Finding.UNREADABLE
 
 
+def _find_lost_tables(journal: Journal, store: Store, findings: Findings) -> None:
+    """The tables and statistics of groups, where they are gone and other files of the group are not.
+
+    They are not made again: what they say of failures is nowhere else.
+    """
+    for number in journal.groups(GroupState.SEALED):
+        table, statistics, tar = file_names(number)
+        beside = (table, statistics) if store.exists(tar) else (statistics,) if store.exists(table) else ()
+        findings.missing += [name for name in beside if not store.exists(name)]
+
+
 def _find_orphans(journal: Journal, store: Store, findings: Findings) -> None:
-    names = store.names(excluded=STATE_FOLDER, unlisted=findings.unreadable)
+    ours = metadata_files(journal)
+    names = (name for name in store.names(excluded=STATE_FOLDER, unlisted=findings.unreadable) if name not in ours)
+    groups = set(journal.groups(GroupState.SEALED)) | set(journal.groups(GroupState.SEALING))
     while batch := list(islice(names, _BATCH)):
-        findings.orphaned += journal.unowned(batch)
+        findings.orphaned += [name for name in journal.unowned(batch) if group_of(name) not in groups]
     findings.orphaned.sort()

@@ -14,13 +14,15 @@ from dataclasses import replace
 from fcntl import LOCK_NB, LOCK_SH, flock
 from hashlib import file_digest
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
 from downloader.config.load import dump, restore
-from downloader.config.settings import Settings
+from downloader.config.settings import Settings, TableFormat
 from downloader.errors import JournalError, OutputError, OutputLocked
+from downloader.exports.item_table import write_items
+from downloader.exports.metadata_table import MetadataFile
 from downloader.journal import FILE_NAME, Journal
 from downloader.model.items import Fetched, Requeued
 from downloader.model.states import State, after_crash
@@ -28,6 +30,7 @@ from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 
 STATE_FOLDER = ".downloader"
+GROUPS_FOLDER = "groups"
 _SETTINGS, _SUMMARY = "settings", "summary"
 _LOOK_S = 0.2
 """Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
@@ -39,6 +42,7 @@ class Workspace:
     Attributes:
         root: the output folder.
         staging: the folder for bytes on their way.
+        groups: the folder for the files of groups that are not sealed.
         journal: what is known of every item.
         is_foreign: whether the output folder held something before any run worked on it.
     """
@@ -46,6 +50,7 @@ class Workspace:
     def __init__(self, root: Path, lock: FileLock, journal: Journal, *, is_foreign: bool) -> None:
         self.root = root
         self.staging = root / STATE_FOLDER / "staging"
+        self.groups = root / STATE_FOLDER / GROUPS_FOLDER
         self.journal = journal
         self.is_foreign = is_foreign
         self._lock = lock
@@ -128,6 +133,21 @@ class Workspace:
         except OSError as problem:
             raise OutputError(f"{path}: cannot be written: {problem.strerror}; the results are stored") from problem
 
+    def metadata_file(self, settings: Settings) -> MetadataFile:
+        """The metadata file that a run with these settings writes.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        wanted = settings.output.metadata_file
+        return MetadataFile(
+            self.root,
+            self.staging,
+            self.journal,
+            None if wanted == "none" else wanted,
+            replace=settings.output.overwrite == "always",
+        )
+
     def recover(self, *, keep_fetched: bool) -> list[Fetched]:
         """After a run that was killed: the bytes that it staged and that are intact; everything else is removed.
 
@@ -163,6 +183,18 @@ class OutputView:
     def settings(self) -> Settings | None:
         """The settings of the last run; None where it had not begun."""
         return _stored_settings(self._journal)
+
+    def write_items(
+        self, file: BinaryIO, table_format: TableFormat, *, state: str | None = None, kind: str | None = None
+    ) -> int:
+        """Write the items as a table (see `exports.item_table`), or those of one state or kind; returns their number.
+
+        Raises:
+            JournalError: the journal cannot be read any further.
+        """
+        settings = self.settings()
+        caption = settings.source.caption_column if settings else None
+        return write_items(self._journal, file, table_format, caption=caption, state=state, kind=kind)
 
     def summary(self) -> dict[str, Any]:
         """The counts as they are now, with the figures of the last run that ended."""

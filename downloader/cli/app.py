@@ -6,10 +6,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, get_args
 
 import typer  # noqa: TID251 - its home
 
@@ -17,7 +17,7 @@ from downloader import __version__
 from downloader.cli.options import Flags, with_options
 from downloader.cli.show import escaped
 from downloader.cli.streams import ReaderGone, StdoutFailed
-from downloader.config.settings import Mode
+from downloader.config.settings import Mode, TableFormat
 from downloader.errors import CannotGoOn, ConfigError, DownloaderError, NotThereYet
 from downloader.model.failures import FailureKind, is_transient
 
@@ -44,6 +44,7 @@ config_app = typer.Typer(
 app.add_typer(config_app, name="config")
 
 _ALL = ("concurrency", "download", "transform", "output", "source", "run")
+_TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 _STATES = ("pending", "fetched", "succeeded", "failed", "skipped")
 
 Sources = Annotated[
@@ -138,6 +139,13 @@ def status(
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="only items with this failure kind or skip reason")
     ] = None,
+    table_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="|".join(_TABLE_FORMATS), help="items as a table, one row each; see -o"),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="file for the table, instead of stdout")
+    ] = None,
 ) -> None:
     """Show the state of an output, as a summary or item by item."""
     from downloader.cli.show import failures_table, summary_text  # noqa: PLC0415
@@ -145,6 +153,9 @@ def status(
 
     if state is not None and state not in _STATES:
         raise ConfigError(f"--state: {state!r} is not a state; choose from {', '.join(_STATES)}")
+    if table_format is not None or file is not None:
+        _write_item_table(out, table_format, file, state=state, kind=kind)
+        return
     with open_output(out) as view:
         if failed:
             for line in failures_table(view.records(state="failed", kind=kind), get_terminal_size().columns):
@@ -156,6 +167,24 @@ def status(
             typer.echo(json.dumps(view.summary()))
         else:
             typer.echo(summary_text(str(out), view.summary()))
+
+
+def _write_item_table(out: Path, wanted: str | None, file: Path | None, *, state: str | None, kind: str | None) -> None:
+    """Write the items of an output as a table: into a file, which appears whole or not at all, or to stdout."""
+    from downloader.cli.streams import StdoutBytes  # noqa: PLC0415
+    from downloader.tables import check_format, replaced_file, table_format_of  # noqa: PLC0415
+    from downloader.workspace import open_output  # noqa: PLC0415
+
+    if wanted is not None and wanted not in _TABLE_FORMATS:
+        raise ConfigError(f"--format: {wanted!r} is no format of tables; choose from {', '.join(_TABLE_FORMATS)}")
+    chosen = wanted or table_format_of(file)
+    if chosen is None:
+        raise ConfigError(f"-o {file}: its name does not tell the format; give --format parquet, csv or jsonl")
+    if chosen == "parquet" and file is None:
+        raise ConfigError("--format parquet: name a file with -o; stdout takes csv and jsonl")
+    check_format(chosen, "--format parquet")
+    with open_output(out) as view, replaced_file(file) if file else nullcontext(StdoutBytes()) as table:
+        view.write_items(table, chosen, state=state, kind=kind)
 
 
 @app.command()

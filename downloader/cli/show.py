@@ -46,6 +46,8 @@ def _outcomes(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "at", ", ".join(f"{host['host']} x {host['items']}" for host in hosts[:_MAX_HOSTS])
     if set_aside := summary.get("set_aside"):
         yield "set aside", ", ".join(f"{host['host']} x {host['items']}" for host in set_aside[:_MAX_HOSTS])
+    for groups in _groups(summary.get("groups")):
+        yield "groups", groups
     if summary["skips"]:
         yield "skipped", ", ".join(f"{reason} x {number}" for reason, number in _by_number(summary["skips"]))
     if summary.get("left_alone"):
@@ -153,6 +155,16 @@ def _stages(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _by_number(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(numbers.items(), key=lambda entry: -entry[1])
+
+
+def _groups(groups: Mapping[str, int] | None) -> list[str]:
+    if not groups:
+        return []
+    first, last = (f"{groups[name]:05d}" for name in ("first", "last"))
+    span = first if first == last else f"{first} to {last}"
+    if groups["first"] == 0:
+        return [f"{groups['new']} new, {span}"]
+    return [f"{groups['new']} appended, {span}; earlier groups stay as they are, with their rows of what had failed"]
 
 
 def _megabytes(size: int) -> str:

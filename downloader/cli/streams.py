@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from downloader.errors import CannotGoOn
 
@@ -99,6 +99,15 @@ class ResultStream(_Stream):
         if problem.errno == errno.EPIPE:
             raise ReaderGone from None
         raise StdoutFailed(f"stdout cannot be written: {problem.strerror}") from None
+
+
+class StdoutBytes(io.BytesIO):
+    """stdout for UTF-8 text that comes as bytes, whole characters at a time."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - anything with a buffer
+        """Write, or raise what `ResultStream` raises."""
+        sys.stdout.write(bytes(data).decode())
+        return len(data)
 
 
 class MessageStream(_Stream):

@@ -202,12 +202,17 @@ class TransformOptions(Section):
     worker_memory: Accepts[Annotated[int, Bounds(at_least=256 * 1024**2)], int | str] = option(
         2 * 1024**3, "memory one transform process may use", metavar="SIZE", parse=parse_size, show=show_size
     )
+    min_size: Accepts[Annotated[int, Bounds(at_least=1)] | None, int | str | None] = option(
+        None, "skip images with a smaller file than this", metavar="SIZE", parse=parse_size, show=show_size
+    )
     min_side: Annotated[int, Bounds(at_least=1)] | None = option(
         None, "skip images with a shorter side below this", metavar="PX"
     )
     max_aspect: Annotated[float, Bounds(at_least=1)] | None = option(
         None, "skip images with a longer : shorter side above this", metavar="R"
     )
+    perceptual_hash: bool = option(False, "keep a pHash of each image, by which those that look alike are found")
+    blurhash: bool = option(False, "keep a BlurHash of each image, a preview of 28 characters")
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     png: PngOptions = field(default_factory=PngOptions)
     webp: WebpOptions = field(default_factory=WebpOptions)
@@ -219,12 +224,25 @@ class TransformOptions(Section):
         return variant_names(self.resize) if self.resize else (None,)
 
 
+TableFormat = Literal["parquet", "csv", "jsonl"]
+"""A format of tables that are written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions(Section):
     """Where results go and how they are named."""
 
     output: Accepts[str, str | PurePath] = option(
         "downloads", "folder for the results", "-o", metavar="DIR", parse=parse_folder, check=check_folder
+    )
+    sink: Literal["files", "webdataset", "parquet"] = option(
+        "files", "files, tars for training (00000.tar), or tables with the images in them (00000.parquet)"
+    )
+    shard_size: Annotated[int, Bounds(at_least=1, at_most=1_000_000)] = option(
+        10_000, "rows of each tar or table", metavar="N"
+    )
+    image_column: Literal["binary", "struct"] = option(
+        "binary", "images in --sink parquet: as bytes, or as a struct that the datasets library shows as images"
     )
     name: str | None = option(
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
@@ -233,6 +251,9 @@ class OutputOptions(Section):
         "never", "existing results: keep them, ask the source whether it has changed, or replace them"
     )
     trust_server_names: bool = option(False, "fetch only: name files as their servers do")
+    metadata_file: Literal["none", "parquet", "csv", "jsonl"] = option(
+        "none", "table of all files, written to the output folder as metadata.parquet, .csv or .jsonl"
+    )
     keep_originals: bool = option(False, "keep the original bytes of every image, in OUT/originals")
 
 
@@ -250,6 +271,11 @@ class SourceOptions(Section):
     )
     name_column: str | None = option(None, "column that holds names for the results", metavar="NAME")
     checksum_column: str | None = option(None, "column that holds checksums: sha256:HEX, md5:HEX", metavar="NAME")
+    bbox_column: str | None = option(
+        None,
+        "column that holds boxes to blur, such as faces: [[left, top, right, bottom], ...] from 0 to 1",
+        metavar="NAME",
+    )
     all_files: bool = option(False, "take every file of a folder, not only those named like images")
     dedup: bool = option(False, "skip items with the same bytes as an earlier item")
 
@@ -309,6 +335,11 @@ class Settings(Checked):
     output: OutputOptions = field(default_factory=OutputOptions)
     source: SourceOptions = field(default_factory=SourceOptions)
     run: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def makes_groups(self) -> bool:
+        """Whether results are packed into groups, of `shard_size` rows each."""
+        return self.output.sink != "files"
 
     @property
     def makes_images(self) -> bool:

@@ -9,6 +9,7 @@
     facts      facts into states; the only caller of `advance`
     bodies     which item had which bytes first
     views      what the journal says: open items, counts, records, written files
+    shape      what the items hold, all together
     journal    all of it, as one object that threads share
 
 The only user of sqlite3. The planner thread and the writer thread write; every other thread reads.
@@ -18,6 +19,7 @@ from downloader.journal.journal import Journal
 from downloader.journal.keys import make_key
 from downloader.journal.planning import NameOptions, Namer, OverwritePolicy, RetryFilter
 from downloader.journal.schema import SCHEMA_VERSION
+from downloader.journal.shape import ItemShape
 from downloader.journal.views import CommonFailure, Written, WrittenFile
 
 FILE_NAME = "journal.sqlite3"
@@ -26,6 +28,7 @@ __all__ = [
     "FILE_NAME",
     "SCHEMA_VERSION",
     "CommonFailure",
+    "ItemShape",
     "Journal",
     "NameOptions",
     "Namer",

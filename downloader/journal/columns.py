@@ -66,7 +66,8 @@ def decode_request(text: str | None) -> Request | None:
     if text is None:
         return None
     stored = json.loads(text)
-    return Request(**{**stored, "mirrors": tuple(stored["mirrors"]), "headers": tuple(stored["headers"])})
+    stored["boxes"] = map(tuple, stored.get("boxes", ()))  # journals of older versions have none
+    return Request(**{**stored, **{name: tuple(stored[name]) for name in ("mirrors", "headers", "boxes")}})
 
 
 def decode_part(text: str | None) -> Part | None:
@@ -91,7 +92,13 @@ def decode_previous(version: str | None, sha256: str | None, outputs: str | None
     return PreviousResult(validator=decode_validator(version), sha256=sha256, outputs=made)
 
 
-def flat(value: Output | Validator) -> dict[str, Any]:
+def encode_output(output: Output) -> dict[str, Any]:
+    """An element of the column `outputs`; what only outputs in groups have is left out of others."""
+    names = output.__slots__ if output.member is not None else output.__slots__[:-2]
+    return {name: getattr(output, name) for name in names}
+
+
+def flat(value: Validator) -> dict[str, Any]:
     """What `asdict` gives of a dataclass without containers, but without copying every field."""
     return {name: getattr(value, name) for name in value.__slots__}
 

@@ -76,6 +76,22 @@ class Database:
                 raise
             connection.execute("COMMIT")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the block this thread reads the journal of one moment; it may not write.
+
+        Other errors than those of the journal pass through.
+        """
+        with self._lock:
+            with self.errors():
+                self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                with self.errors():
+                    if self._connection.in_transaction:  # some errors of SQLite end it
+                        self._connection.execute("ROLLBACK")
+
     def query(self, sql: str, /, **parameters: object) -> list[sqlite3.Row]:
         """All rows that a SELECT finds."""
         with self.locked() as connection:

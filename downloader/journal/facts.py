@@ -5,8 +5,15 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from downloader.journal import bodies
-from downloader.journal.columns import add_seconds, encode_seconds, encode_text, flat, replace_seconds
+from downloader.journal import bodies, groups
+from downloader.journal.columns import (
+    add_seconds,
+    encode_output,
+    encode_seconds,
+    encode_text,
+    flat,
+    replace_seconds,
+)
 from downloader.model.items import (
     Fact,
     Failed,
@@ -31,7 +38,7 @@ UPDATE items SET state = :state, path = :path, staged = :staged, bytes = :bytes,
 _PARTIAL = "UPDATE items SET state = :state, part = :part WHERE id = :id"
 _TRANSFORMED = """
 UPDATE items SET state = :state, width = :width, height = :height, sha256 = :sha256, warnings = :warnings,
-    timings = :timings WHERE id = :id
+    perceptual_hash = :perceptual_hash, blurhash = :blurhash, timings = :timings WHERE id = :id
 """
 _STORED = """
 UPDATE items SET state = :state, outputs = :outputs, bytes_written = :bytes_written, path = NULL, staged = NULL,
@@ -55,7 +62,8 @@ UPDATE items SET state = :state, attempts = :attempts, http_status = coalesce(:h
 _REQUEUED = """
 UPDATE items SET state = :state, stage = NULL, kind = NULL, message = NULL, http_status = NULL, attempts = 0,
     final_url = NULL, media_type = NULL, bytes = NULL, sha256 = NULL, path = NULL, staged = NULL, width = NULL,
-    height = NULL, warnings = NULL, timings = NULL, version = NULL WHERE id = :id
+    height = NULL, warnings = NULL, perceptual_hash = NULL, blurhash = NULL, timings = NULL, version = NULL
+    WHERE id = :id
 """
 _RECHECK_REQUESTED = "UPDATE items SET state = :state, attempts = 0 WHERE id = :id"
 
@@ -89,6 +97,8 @@ def record(connection: sqlite3.Connection, facts: Sequence[Fact], *, track_bodie
         connection.execute(sql, values)
         if track_bodies and isinstance(fact, Fetched) and fact.sha256 is not None:
             bodies.claim(connection, item_id, fact.sha256)
+        if isinstance(fact, Stored | Failed | Skipped) and fact.row is not None:
+            groups.add(connection, item_id, fact.row)
 
 
 def requeue(connection: sqlite3.Connection, state: State, ids: Iterable[int]) -> None:
@@ -176,12 +186,14 @@ def _transformed(fact: Transformed) -> Values:
         "height": fact.height,
         "sha256": fact.sha256,
         "warnings": json.dumps(fact.warnings) if fact.warnings else None,
+        "perceptual_hash": fact.perceptual_hash,
+        "blurhash": fact.blurhash,
     }
 
 
 def _stored(fact: Stored) -> Values:
     return {
-        "outputs": json.dumps([flat(output) for output in fact.outputs]),
+        "outputs": json.dumps([encode_output(output) for output in fact.outputs]),
         "bytes_written": sum(output.bytes for output in fact.outputs),
     }
 

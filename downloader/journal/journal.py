@@ -1,16 +1,19 @@
 """The journal as one object, which threads share."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from downloader.journal import bodies, facts, planning, schema, views
+from downloader.journal import bodies, facts, groups, planning, schema, shape, views
 from downloader.journal.database import Database
 from downloader.journal.planning import NameOptions, Namer, OverwritePolicy, Plan, RetryFilter
+from downloader.journal.shape import ItemShape
 from downloader.journal.views import CommonFailure, Written
 from downloader.model.counts import Counts
+from downloader.model.groups import Extent, GroupState, RecordedRow
 from downloader.model.items import Fact, Fetched, Item, Row
-from downloader.model.states import State
+from downloader.model.states import TERMINAL, State
 
 
 class Journal:
@@ -95,6 +98,44 @@ class Journal:
         with self._database.transaction() as connection:
             connection.execute(schema.HOST_INDEX)
 
+    # -- groups of results ---------------------------------------------------------------------------------------------
+
+    def groups(self, state: GroupState) -> list[int]:
+        """The numbers of the groups in this state, in order."""
+        return groups.in_state(self._database, state)
+
+    def next_group(self) -> int:
+        """The number after the last one that a group ever had."""
+        return groups.next_number(self._database)
+
+    def group_extent(self, number: int) -> Extent:
+        """How many rows a group has that is not sealed, and how long its file is with them."""
+        return groups.extent(self._database, number)
+
+    def group_rows(self, number: int) -> Iterator[RecordedRow]:
+        """The rows of a group that is not sealed, in order, one at a time."""
+        return groups.rows(self._database, number)
+
+    def columns_of(self, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+        """The columns of those of the items that have any."""
+        return groups.columns_of(self._database, ids)
+
+    def begin_sealing(self, number: int) -> None:
+        """Let a group take no more rows; on return this and all rows survive a power cut too."""
+        groups.begin_sealing(self._database, number)
+
+    def end_sealing(self, number: int) -> None:
+        """Remember that the files of a group are complete, and forget its rows."""
+        with self._database.transaction() as connection:
+            groups.close(connection, number, GroupState.SEALED)
+
+    def abandon_group(self, number: int) -> None:
+        """Give up a group of which the file is lost: its items are to be done again."""
+        with self._database.transaction() as connection:
+            for state in TERMINAL:
+                facts.requeue(connection, state, groups.items(connection, number, state))
+            groups.close(connection, number, GroupState.ABANDONED)
+
     # -- all read ------------------------------------------------------------------------------------------------------
 
     def open_urls(self, after: int, limit: int) -> list[tuple[int, Item]]:
@@ -146,6 +187,14 @@ class Journal:
     def unowned(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths (relative to the output folder) that belong to no item."""
         return views.unowned(self._database, paths)
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Within the block this thread reads one moment of the journal, also during a run; it may not write."""
+        return self._database.snapshot()
+
+    def shape(self) -> ItemShape:
+        """What the items hold: types of kept columns, and variants of files; reads all of them."""
+        return shape.shape(self._database)
 
     def records(self, *, state: str | None = None, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """The items as `status --items` shows them, in list order, one at a time."""

@@ -4,7 +4,7 @@ import sqlite3
 
 from downloader.journal.keys import hash_of
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 7
 
 PENDING_URL = "state = 'pending' AND what = 'url'"
 """Waits to be downloaded."""
@@ -41,9 +41,19 @@ CREATE TABLE items (
     width INTEGER, height INTEGER,
     bytes_written INTEGER NOT NULL DEFAULT 0,
     outputs TEXT, warnings TEXT, timings TEXT,  -- JSON
+    perceptual_hash TEXT, blurhash TEXT,
     part TEXT,                     -- JSON object: how much of the bytes a staged file holds, of which version
     version TEXT                   -- JSON object: which version of the source was fetched last
 );
+CREATE TABLE groups (number INTEGER PRIMARY KEY, state TEXT NOT NULL);  -- open, sealing, sealed, abandoned
+CREATE TABLE group_rows (          -- of groups that are open or being sealed
+    number INTEGER NOT NULL,       -- of the group
+    position INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    file_end INTEGER NOT NULL,     -- length of the open file with this row
+    row TEXT NOT NULL,             -- JSON object: the row as it was when the outcome was recorded
+    PRIMARY KEY (number, position)
+) WITHOUT ROWID;
 """
 _INDEXES = f"""
 CREATE INDEX items_hash ON items (hash);
@@ -120,6 +130,21 @@ UPDATE meta SET name = 'first_sequence' WHERE name = 'first_turn';
 CREATE INDEX items_pending_urls ON items (sequence) WHERE state = 'pending' AND what = 'url';
 CREATE INDEX items_other_open ON items (sequence)
     WHERE (state = 'pending' AND what <> 'url' OR state = 'fetched' OR state = 'transformed');
+""",
+    5: """
+CREATE TABLE groups (number INTEGER PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE group_rows (
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    file_end INTEGER NOT NULL,
+    row TEXT NOT NULL,
+    PRIMARY KEY (number, position)
+) WITHOUT ROWID;
+""",
+    6: """
+ALTER TABLE items ADD COLUMN perceptual_hash TEXT;
+ALTER TABLE items ADD COLUMN blurhash TEXT;
 """,
 }
 """By version, what brings a journal to the next one."""

@@ -79,12 +79,22 @@ WHERE items.outputs IS NOT NULL;
 """
 _RECORDS = """
 SELECT id, key, source, state, stage, kind, message, http_status, attempts, final_url, media_type, bytes, sha256, width,
-    height, outputs, warnings, timings, columns
+    height, outputs, warnings, timings, columns, perceptual_hash, blurhash
 FROM items
 WHERE id > :after AND (:state IS NULL OR state = :state OR :state = 'fetched' AND state = 'transformed')
     AND (:kind IS NULL OR kind = :kind)
 ORDER BY id LIMIT 1000
 """
+
+
+_JSON_COLUMNS: tuple[tuple[str, type[list[Any]] | type[dict[str, Any]]], ...] = (
+    ("outputs", list),
+    ("warnings", list),
+    ("timings", dict),
+    ("columns", dict),
+)
+_from_json = json.JSONDecoder().decode
+"""What `json.loads` does, without looking at its options for each text."""
 
 
 class CommonFailure(NamedTuple):
@@ -99,11 +109,13 @@ class CommonFailure(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFile:
-    """A file as it was written; `path` is relative to the output folder."""
+    """A file as it was written, or a member of the file of a group; `path` is relative to the output folder."""
 
     path: str
     bytes: int
     sha256: str
+    member: str | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +249,13 @@ def written(database: Database, after_id: int, limit: int) -> list[Written]:
             item_id=row["id"],
             state=State(row["state"]),
             files=tuple(
-                WrittenFile(path=output["path"], bytes=output["bytes"], sha256=output["sha256"])
+                WrittenFile(
+                    path=output["path"],
+                    bytes=output["bytes"],
+                    sha256=output["sha256"],
+                    member=output.get("member"),
+                    offset=output.get("offset"),
+                )
                 for output in json.loads(row["outputs"])
             ),
         )
@@ -264,8 +282,8 @@ def records(database: Database, state: str | None, kind: str | None) -> Iterator
 
 def _record(row: sqlite3.Row) -> dict[str, Any]:
     record = {name: row[name] for name in row.keys() if name != "id"}  # noqa: SIM118 - iterating gives the values
-    for name, empty in (("outputs", "[]"), ("warnings", "[]"), ("timings", "{}"), ("columns", "{}")):
-        record[name] = json.loads(record[name] or empty)
+    for name, empty in _JSON_COLUMNS:
+        record[name] = _from_json(text) if (text := record[name]) else empty()
     record["key"] = record["key"].hex()
     record["message"] = record["message"] and decode_text(record["message"])
     record["source"] = masked(decode_text(record["source"]))

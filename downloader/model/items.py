@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from downloader.model.failures import FailureKind, SkipReason, Stage, Warn
+from downloader.model.groups import GroupRow
 from downloader.model.spans import Spans
 
 ORIGINAL = "original"
@@ -50,19 +51,24 @@ Location = Url | File | FileSpan
 """Where the bytes of an item are."""
 
 
+RelativeBox = tuple[float, float, float, float]
+"""Left, top, right and bottom edge of a part of an upright image, as shares of its sides."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """How one row wants to be fetched, where its list says more than a URL.
+    """What one row wants, where its list says more than a URL.
 
     `mirrors` are further URLs of the same bytes, `headers` are `Name: value`, `checksum` is as the list has it, and
     `name` is the relative path the list wants for the result: text of a stranger, `/` between folders, made safe by
-    `naming`.
+    `naming`. `boxes` are the parts of its image to blur.
     """
 
     mirrors: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     checksum: str | None = None
     name: str | None = None
+    boxes: tuple[RelativeBox, ...] = ()
 
 
 class Row(NamedTuple):
@@ -221,7 +227,10 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transformed:
-    """The finished images of an item, not yet under their final names. `width` and `height`: the upright source."""
+    """The finished images of an item, not yet under their final names.
+
+    `width` and `height` are those of the upright source, `exif` its EXIF as a JSON object, where the sink wants it.
+    """
 
     item: Item
     renditions: tuple[Rendition, ...]
@@ -229,12 +238,19 @@ class Transformed:
     height: int
     sha256: str
     warnings: tuple[Warn, ...] = ()
+    exif: str | None = None
+    perceptual_hash: str | None = None
+    blurhash: str | None = None
     spans: Spans = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file under its final name; `path` is relative to the output folder. Format and sides: None where unknown."""
+    """One file under its final name; `path` is relative to the output folder. Format and sides: None where unknown.
+
+    With a sink that packs results into groups, `path` is the file of the group, `member` the name of the image in it,
+    and `offset` where its bytes begin in the tar, or in the file of the open group.
+    """
 
     variant: str | None
     path: str
@@ -243,20 +259,26 @@ class Output:
     height: int | None
     bytes: int
     sha256: str
+    member: str | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Every output of the item is on disk under its final name."""
+    """Every output of the item is on disk, under its final name or in a group; `row` is its row in that group."""
 
     item: Item
     outputs: tuple[Output, ...]
     spans: Spans = ()
+    row: GroupRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The item did not make it. `message` says what happened and what to do, for a person."""
+    """The item did not make it. `message` says what happened and what to do, for a person.
+
+    `row` is its row in a group of results, where the sink makes groups.
+    """
 
     item: Item
     stage: Stage
@@ -266,17 +288,19 @@ class Failed:
     attempts: int = 0
     final_url: str | None = None
     spans: Spans = ()
+    row: GroupRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """The item was left out on purpose."""
+    """The item was left out on purpose; `row` as in `Failed`."""
 
     item: Item
     stage: Stage
     reason: SkipReason
     message: str
     spans: Spans = ()
+    row: GroupRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ the extension always follows the last dot, so two names can mean the same file o
 for a folder for each variant; the stem then has the segment `*` in its place, which no safe segment can be.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 from unicodedata import category, normalize
 
@@ -14,6 +14,8 @@ from downloader.model.items import OutputName
 
 ORIGINALS: Final = "originals"
 """The folder of kept originals, below the output folder."""
+METADATA_FILES: Final = frozenset(("metadata.parquet", "metadata.csv", "metadata.jsonl"))
+"""What a table of all files in the output folder may be called; no result has one of these names."""
 VARIANT_FOLDER: Final = "*"
 """The segment of a stem that stands for the folder of a variant."""
 
@@ -80,7 +82,21 @@ def original_path(name: OutputName, extension: str) -> str:
 def outside_originals(stem: str) -> str:
     """The stem, with its topmost folder renamed to `_originals` where it is the folder of originals."""
     *folders, last = stem.split("/")
+    return "/".join((*_renamed(folders, {ORIGINALS}), last))
+
+
+def beside_metadata(name: OutputName) -> OutputName:
+    """The name, with a `_` before it, or before its topmost folder, where that is the name of a metadata file."""
+    if "metadata" not in fold(name.stem):
+        return name
+    *folders, last = name.stem.split("/")
+    if any(folder != VARIANT_FOLDER for folder in folders):
+        return OutputName(stem="/".join((*_renamed(folders, METADATA_FILES), last)), extension=name.extension)
+    is_taken = fold(f"{last}.{name.extension}" if name.extension else last) in METADATA_FILES
+    return OutputName(stem="/".join((*folders, f"_{last}")), extension=name.extension) if is_taken else name
+
+
+def _renamed(folders: Sequence[str], taken: Container[str]) -> list[str]:
+    """Folders, the topmost one with a `_` before it if its name is taken; folders of variants do not count."""
     top = next((index for index, folder in enumerate(folders) if folder != VARIANT_FOLDER), None)
-    if top is not None and fold(folders[top]) == ORIGINALS:
-        folders[top] = f"_{folders[top]}"
-    return "/".join((*folders, last))
+    return [f"_{folder}" if index == top and fold(folder) in taken else folder for index, folder in enumerate(folders)]

@@ -7,7 +7,14 @@ from typing import Final, Literal, Self
 from downloader.config.settings import Format, Settings
 from downloader.errors import ConfigError
 from downloader.model.items import ORIGINAL, File, FileSpan, OutputName, Row
-from downloader.naming.names import ORIGINALS, VARIANT_FOLDER, alternatives, fold, outside_originals
+from downloader.naming.names import (
+    ORIGINALS,
+    VARIANT_FOLDER,
+    alternatives,
+    beside_metadata,
+    fold,
+    outside_originals,
+)
 from downloader.naming.parts import file_name, listed_path, parent_folders
 from downloader.naming.segments import bounded_path, safe_segment, split_extension, split_image_extension
 from downloader.naming.templates import Template
@@ -83,8 +90,8 @@ class NamingRules:
             extension = _ENCODED_EXTENSIONS.get(self.format) or self._predicted_extension(row, listed)
         stem = bounded_path(stem, VARIANT_FOLDER)
         if self.keeps_originals:
-            return OutputName(stem=outside_originals(stem), extension=None)
-        return OutputName(stem=stem, extension=extension)
+            return beside_metadata(OutputName(stem=outside_originals(stem), extension=None))
+        return beside_metadata(OutputName(stem=stem, extension=extension))
 
     def _place(self, row: Row, stem: str, index: int, key: str) -> str:
         """The stem as the template wants it, or below the folders that the row came with."""

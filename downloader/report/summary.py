@@ -135,6 +135,8 @@ class Summary:
     """Files of input folders that were not images by their names."""
     set_aside: Sequence[SetAside] = ()
     """Hosts of which items were set aside, those with the most first."""
+    groups: Sequence[int] = ()
+    """The numbers of the groups of results that were completed, in order."""
     shards: int = 1
     """Processes that the threads and transform processes were in."""
     rebuilds: int = 0
@@ -217,6 +219,9 @@ class Summary:
             "cautions": list(self.cautions),
             "left_alone": self.left_alone,
             "set_aside": [asdict(entry) for entry in self.set_aside[:_MAX_HOSTS_SHOWN]],
+            "groups": {"new": len(self.groups), "first": self.groups[0], "last": self.groups[-1]}
+            if self.groups
+            else None,
             "shards": self.shards,
             "rebuilds": self.rebuilds,
             "interrupted": self.interrupted,
@@ -258,6 +263,7 @@ def merge(a: Summary, b: Summary) -> Summary:
         cautions=tuple(dict.fromkeys((*a.cautions, *b.cautions))),
         left_alone=a.left_alone + b.left_alone,
         set_aside=_merged_hosts(a.set_aside, b.set_aside),
+        groups=(*a.groups, *b.groups),
         shards=max(a.shards, b.shards),
         rebuilds=a.rebuilds + b.rebuilds,
         interrupted=a.interrupted or b.interrupted,

@@ -220,7 +220,7 @@ def unpack_item(flat: Flat) -> Item:
 _FACTS: tuple[type[Fact], ...] = (Fetched, Transformed, Failed, Skipped, Unchanged, Partial)
 """What shards emit."""
 _CODES = {fact: code for code, fact in enumerate(_FACTS)}
-_NAMES = tuple(tuple(field.name for field in fields(fact) if field.name != "item") for fact in _FACTS)
+_NAMES = tuple(tuple(field.name for field in fields(fact) if field.name not in {"item", "row"}) for fact in _FACTS)
 _GETTERS: tuple[Callable[[Any], Flat], ...] = tuple(attrgetter(*names, "item.id") for names in _NAMES)
 """The values of a fact; the number of its item last, so that there are two of them at least."""
 _NO_VALIDATOR = Validator()

@@ -15,13 +15,12 @@ from downloader.config.settings import Settings
 from downloader.errors import ResourcesExhausted
 from downloader.model.items import Fetched, Item, Transformed
 from downloader.model.write_errors import check_resources
-from downloader.naming.rules import NamingRules
 from downloader.screening import Screening
 from downloader.shards import messages
 from downloader.shards.feed import Post, ShardFeed, ShardLocalFeed
 from downloader.shards.outbox import DurableFacts, Outbox
 from downloader.shards.pipe import Pipe
-from downloader.sinks.files import FilesSink
+from downloader.sinks.selection import existing_outputs
 from downloader.stages import Stages
 from downloader.stop import Stop
 from downloader.storage.local import LocalStore
@@ -92,21 +91,19 @@ class _Shard:
         self._claims = _Claims(self._outbox.post, self._stop.aborted.is_set)
         store = LocalStore(config.root)
         self._facts = DurableFacts(
-            store.sync_staged, Transformed if settings.makes_images else Fetched, self._outbox.post
+            # The files of results that are packed are read, not moved: only the file of their group must be on disk.
+            _nothing_lost if settings.makes_groups else store.sync_staged,
+            Transformed if settings.makes_images else Fetched,
+            self._outbox.post,
         )
-        sink = FilesSink(
-            store,
-            replace=settings.output.overwrite == "always",
-            variants=NamingRules.from_settings(settings).variants,
-            is_foreign=config.is_foreign,
-        )
+        outputs = existing_outputs(settings, store, is_foreign=config.is_foreign)
         self._stages = Stages(
             settings,
             str(config.staging),
             processes=config.processes,
             feed=self._feed,
             local_feed=self._local_feed,
-            screening=Screening(sink, self._claims if settings.source.dedup else None),
+            screening=Screening(outputs, self._claims if settings.source.dedup else None),
             emit=self._facts.emit,
             stop=self._stop,
         )
@@ -186,6 +183,10 @@ class _Shard:
         if now_s >= self._gauges_due_s:
             self._gauges_due_s = now_s + GAUGES_INTERVAL_S
             self._outbox.post(self._stages.gauges())
+
+
+def _nothing_lost(_: list[str]) -> dict[str, str]:
+    return {}
 
 
 class _Claims:

@@ -27,7 +27,7 @@ from downloader.model.items import (
 )
 from downloader.model.spans import Phase, Span
 from downloader.naming.names import original_path, output_path
-from downloader.sinks.interface import Result, write_failed
+from downloader.sinks.interface import Located, Result, write_failed
 from downloader.storage.interface import NameRefused, NameTaken, Store
 
 _IMAGE_EXTENSIONS = ("jpg", "png", "webp", "gif", "avif")
@@ -131,9 +131,20 @@ class FilesSink:
         """Whether every output of an earlier run is there, with the size it had."""
         return all(self._store.size(path) == size for path, size in previous.outputs)
 
-    def open(self, path: str) -> BufferedIOBase:
+    @property
+    def sealed(self) -> Sequence[int]:
+        """There are no groups."""
+        return ()
+
+    def recover(self) -> None:
+        """Nothing is left by a crash that does not have its name already; the next run stores it again."""
+
+    def finish(self) -> None:
+        """Nothing waits for more results."""
+
+    def open(self, output: Located) -> BufferedIOBase:
         """Open an output for reading."""
-        return self._store.open(path)
+        return self._store.open(output.path)
 
     def close(self) -> None:
         """Close the store."""

@@ -12,7 +12,7 @@
 Neither lists nor folders are held in memory.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from io import TextIOWrapper
 from typing import BinaryIO, TextIO, cast
@@ -34,6 +34,8 @@ from downloader.sources.parquet import ParquetSource
 from downloader.sources.tabular import Columns
 from downloader.sources.text import parse_text
 
+_TABLES = frozenset(("csv", "tsv", "jsonl", "parquet"))
+
 __all__ = ["Source", "SourceCounters", "open_sources", "read_rows"]
 
 
@@ -53,6 +55,8 @@ def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: 
     if settings.sources.count(STDIN) > 1:
         raise SourceError("-: stdin can be read only once; name it once")
     kinds = [kind_of(argument, settings.source.input_format) for argument in settings.sources]
+    if settings.source.bbox_column is not None:
+        _check_boxes(settings, kinds)
     opened: list[Source] = []
     for position, (argument, kind) in enumerate(zip(settings.sources, kinds, strict=True), start=1):
         if settings.is_local and kind not in {"folder", "image"}:
@@ -88,6 +92,18 @@ def read_rows(sources: Iterable[tuple[str, Source]], counters: SourceCounters) -
             yield row
         if is_empty:
             counters.empty.append("stdin" if argument == STDIN else argument)
+
+
+def _check_boxes(settings: Settings, kinds: Sequence[Kind]) -> None:
+    """Refuse to leave anything as it is that somebody wants to be blurred."""
+    if not settings.makes_images or settings.keeps_originals:
+        what = "--keep-originals" if settings.makes_images else "fetch"
+        raise SourceError(
+            f"--bbox-column: {what} keeps the bytes as they come, in which nothing is blurred; leave one of them out"
+        )
+    for argument, kind in zip(settings.sources, kinds, strict=True):
+        if kind not in _TABLES:
+            raise SourceError(f"{argument}: has no columns, so nothing of it would be blurred; leave out --bbox-column")
 
 
 def _needs_network(argument: str, kind: Kind) -> str:

@@ -16,6 +16,7 @@ from downloader.config.settings import SourceOptions
 from downloader.errors import SourceError
 from downloader.model.items import Invalid, Request, Row
 from downloader.model.urls import masked
+from downloader.sources.boxes import parse_boxes
 from downloader.sources.rows import location_of
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
@@ -38,12 +39,14 @@ class Columns:
         kept: kept beside the results, the caption among them.
         name: holds names for the results.
         checksum: holds checksums.
+        boxes: holds boxes to blur.
     """
 
     url: str
     kept: tuple[str, ...] = ()
     name: str | None = None
     checksum: str | None = None
+    boxes: str | None = None
 
     @classmethod
     def from_options(cls, options: SourceOptions) -> Self:
@@ -54,12 +57,13 @@ class Columns:
             kept=tuple(dict.fromkeys((*caption, *options.keep_columns))),
             name=options.name_column,
             checksum=options.checksum_column,
+            boxes=options.bbox_column,
         )
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """Every column that is read, once."""
-        others = (name for name in (self.name, self.checksum) if name is not None)
+        others = (name for name in (self.name, self.checksum, self.boxes) if name is not None)
         return tuple(dict.fromkeys((self.url, *self.kept, *others)))
 
     def indexes_in(self, present: Sequence[str], where: str) -> list[int]:
@@ -108,9 +112,13 @@ def _row(where: str, cells: dict[str, str], columns: Columns) -> Row:
         # JSON can hold halves of characters, which UTF-8 cannot: they are shown as escapes.
         shown = url[:_MAX_SHOWN_CHARS].encode(errors="backslashreplace").decode()
         return Row(source=shown, what=what, where=where, columns=kept)
+    try:
+        boxes = parse_boxes(cells[columns.boxes]) if columns.boxes is not None else ()
+    except ValueError as problem:  # rather no image than one with a face that was to be blurred
+        return Row(source=url, what=Invalid(f"{where}: column {columns.boxes!r}: {problem}"), where=where, columns=kept)
     name = cells[columns.name].strip() if columns.name is not None else ""
     checksum = cells[columns.checksum].strip() if columns.checksum is not None else ""
-    request = Request(name=name or None, checksum=checksum or None) if name or checksum else None
+    request = Request(name=name or None, checksum=checksum or None, boxes=boxes) if name or checksum or boxes else None
     return Row(source=url, what=what, where=where, columns=kept, request=request)
 
 

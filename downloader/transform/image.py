@@ -20,16 +20,19 @@ Pillow's own switch, `LOAD_TRUNCATED_IMAGES`, is never touched: it is global, an
 bombs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image, ImageFile
 
 from downloader.config.settings import TransformOptions
+from downloader.config.values import show_size
 from downloader.model.failures import FailureKind, SkipReason, Warn
+from downloader.model.items import RelativeBox
 from downloader.model.spans import Phase
-from downloader.transform import color, decode, encode, geometry, metadata, pillow, sniff
+from downloader.transform import blur, color, decode, encode, geometry, hashes, metadata, pillow, sniff
 from downloader.transform.geometry import ResizePlan, Sides
+from downloader.transform.hashes import NO_HASHES, ImageHashes
 from downloader.transform.picture import Encoded, ImageError, ImageSkipped, Picture, plain
 from downloader.transform.readable import Box, Readable
 from downloader.transform.recorder import SpanRecorder
@@ -56,10 +59,18 @@ _UPRIGHT = {
 """What turns a stored image upright, by EXIF orientation."""
 
 
-def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | None = None) -> Picture:
-    """Make every wanted size of one image.
+def render(
+    data: bytes,
+    settings: TransformOptions,
+    recorder: SpanRecorder | None = None,
+    *,
+    boxes: Sequence[RelativeBox] = (),
+    reads_exif: bool = False,
+) -> Picture:
+    """Make every wanted size of one image, with `boxes` of the upright image blurred.
 
     `recorder` receives the phases (decode, resize with colours, encode), and keeps those reached before an exception.
+    With `reads_exif` the picture says what EXIF the source has.
 
     Raises:
         ImageError: no output can be made.
@@ -69,7 +80,10 @@ def render(data: bytes, settings: TransformOptions, recorder: SpanRecorder | Non
     """
     try:
         with pillow.rendering():
-            return _Rendering(data=data, settings=settings, recorder=recorder or SpanRecorder(lane="")).picture()
+            recorder = recorder or SpanRecorder(lane="")
+            return _Rendering(
+                data=data, settings=settings, recorder=recorder, boxes=boxes, reads_exif=reads_exif
+            ).picture()
     except (ImageError, ImageSkipped):
         raise
     except MemoryError as error:
@@ -91,12 +105,18 @@ class _Rendering:
     data: bytes
     settings: TransformOptions
     recorder: SpanRecorder
+    boxes: Sequence[RelativeBox]
+    reads_exif: bool = False
+    exif: str | None = None
     source: Readable = field(init=False)
+    hashed: ImageHashes = NO_HASHES
+    hashed_pixels: int | None = None  # of the rendition that the hashes are of
     warned: dict[Warn, None] = field(default_factory=dict)  # a dict keeps the order and holds each once
 
     def picture(self) -> Picture:
         with self.recorder.phase(Phase.DECODE):
             name = decode.identify(self.data)
+            self._check_size()
             if declared := sniff.sides(name, self.data):
                 self._check_pixels(declared, 1)
             with decode.decoding(name, self.data):
@@ -133,6 +153,7 @@ class _Rendering:
         if pixels.cut:
             self._warn(Warn.TRUNCATED_KEPT)
         turn = self._turn(pixels.image)
+        self._read_exif(pixels.image)
         upright = geometry.turned(pixels.size, turn)
         plans = self._plans(upright)
         self._check_outputs(plans, target)
@@ -152,6 +173,7 @@ class _Rendering:
     def _animation(self, name: str, image: ImageFile.ImageFile, target: str) -> Picture:
         """All frames, each composed to a whole picture by Pillow before it is resized."""
         turn = self._turn(image)
+        self._read_exif(image)
         left, top, right, bottom = self._visible(image)
         upright = geometry.turned((right - left, bottom - top), turn)
         plans = self._plans(upright)
@@ -226,11 +248,21 @@ class _Rendering:
             frame, understood = color.to_srgb(frame, profile)
             if not understood:
                 self._warn(Warn.ICC_IGNORED)
+        if self.boxes:
+            frame = blur.blurred(frame, plan, self.boxes)
         if target == "jpeg":
             frame = color.flatten(frame, self.settings.background)
+        if self.settings.perceptual_hash or self.settings.blurhash:
+            self._hash(frame)
         if plan.padded:
             frame = color.pad(frame, plan.final, plan.offset, self.settings.background)
         return frame, kept
+
+    def _hash(self, frame: Image.Image) -> None:
+        """Take the hashes of the smallest rendition, without its padding; of an animation, of its first frame."""
+        count = frame.width * frame.height
+        if self.hashed_pixels is None or count < self.hashed_pixels:
+            self.hashed, self.hashed_pixels = hashes.hashes_of(frame, self.settings), count
 
     def _keeps(self, profile: bytes, frame: Image.Image, plan: ResizePlan, target: str) -> bool:
         """Whether the output keeps the profile, instead of being converted to sRGB."""
@@ -264,6 +296,12 @@ class _Rendering:
                 FailureKind.IMAGE_TOO_LARGE,
                 f"{width} x {height}{each} is more than --max-pixels {limit}: raise it if you trust the file",
             )
+
+    def _check_size(self) -> None:
+        """Skip an image whose file is too small."""
+        size, least = len(self.data), self.settings.min_size
+        if least is not None and size < least:
+            raise ImageSkipped(SkipReason.TOO_SMALL, f"{size} bytes are less than --min-size {show_size(least)}")
 
     def _check_wanted(self, size: Sides) -> None:
         """Skip an image that the settings leave out, before any pixel is decoded."""
@@ -304,7 +342,14 @@ class _Rendering:
             width=upright[0],
             height=upright[1],
             warnings=tuple(self.warned),
+            perceptual_hash=self.hashed.perceptual_hash,
+            blurhash=self.hashed.blurhash,
+            exif=self.exif,
         )
+
+    def _read_exif(self, image: Image.Image) -> None:
+        if self.reads_exif:
+            self.exif = metadata.described(image, self.settings.metadata)
 
     def _warn(self, warning: Warn) -> None:
         self.warned[warning] = None

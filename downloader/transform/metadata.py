@@ -4,11 +4,13 @@ None of it can be trusted. A damaged block counts as absent: an image never fail
 """
 
 import html
+import json
 import re
 import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from downloader.config.settings import Metadata
 
@@ -43,6 +45,23 @@ _STRUCTURE_TAGS = frozenset(
     )
 )
 """TIFF 6.0 and TIFF/EP tags that describe how the *source file* stores pixels; they would be wrong in another file."""
+
+_DIRECTORIES: tuple[tuple[str, dict[int, str], Callable[[Image.Exif], Mapping[int, object]]], ...] = (
+    ("Image", ExifTags.TAGS, lambda exif: exif),
+    ("EXIF", ExifTags.TAGS, lambda exif: exif.get_ifd(ExifTags.IFD.Exif)),
+    ("GPS", ExifTags.GPSTAGS, lambda exif: exif.get_ifd(ExifTags.IFD.GPSInfo)),
+)
+_DESCRIBED_DIRECTORIES: dict[Metadata, tuple[str, ...]] = {
+    "copyright": ("Image",),
+    "all-but-gps": ("Image", "EXIF"),
+    "all": ("Image", "EXIF", "GPS"),
+}
+_RIGHTS = frozenset({int(ExifTags.Base.Artist), int(ExifTags.Base.Copyright)})
+_UNDESCRIBED = _STRUCTURE_TAGS | {
+    int(ExifTags.Base.Orientation),
+    _MAKER_NOTE,
+    *(int(directory) for directory in ExifTags.IFD),
+}
 
 _IPTC_COPYRIGHT, _IPTC_BYLINE = 116, 80
 """Datasets of record 2 (IPTC-IIM 4.2, 2:116 and 2:80)."""
@@ -112,6 +131,51 @@ def kept(image: Image.Image, policy: Metadata, size: tuple[int, int]) -> Blocks:
         comment=_comment(image) if with_gps else b"",
         complete=exif_fits and len(_packet(image)) <= _BLOCK_LIMIT_BYTES,
     )
+
+
+def described(image: Image.Image, policy: Metadata) -> str | None:
+    """The part of the source's EXIF that `kept` would keep, as a JSON object of texts; None if there is none.
+
+    Names are those of the tags, after `Image`, `EXIF` or `GPS` for the directory they are in, as in img2dataset. Blobs
+    and structure tags are left out, so is the orientation: it is in the pixels.
+    """
+    has_block = bool({"exif", "Raw profile type exif"} & image.info.keys()) or hasattr(image, "tag_v2")
+    exif = _exif(image) if has_block else None
+    if policy == "none" or not exif:
+        return None
+    texts: dict[str, str] = {}
+    for prefix, names, read in _DIRECTORIES:
+        if prefix in _DESCRIBED_DIRECTORIES[policy]:
+            for tag, value in _directory(exif, read).items():
+                is_wanted = tag in _RIGHTS if policy == "copyright" else tag not in _UNDESCRIBED
+                if is_wanted and (text := _described_value(value)):
+                    texts[f"{prefix} {names.get(tag, f'0x{tag:04X}')}"] = text
+    return json.dumps(texts) if texts else None
+
+
+def _directory(exif: Image.Exif, read: Callable[[Image.Exif], Mapping[int, object]]) -> dict[int, object]:
+    """The tags of a directory; none if it is damaged."""
+    try:
+        return dict(read(exif))
+    except Exception:  # noqa: BLE001 - values are parsed on access; see the module docstring
+        return {}
+
+
+def _described_value(value: object) -> str:
+    """A value as text; empty for blobs and what is too long."""
+    if isinstance(value, bytes):
+        try:
+            text = value.rstrip(b"\0").decode("ascii")
+        except UnicodeDecodeError:
+            return ""
+    elif isinstance(value, tuple):
+        text = f"[{', '.join(map(_described_value, value))}]"
+    elif isinstance(value, TiffImagePlugin.IFDRational):
+        text = f"{value.numerator}/{value.denominator}" if value.denominator != 1 else str(value.numerator)
+    else:
+        text = str(value)
+    text = text.replace("\0", "").strip()
+    return text if len(text) <= _TEXT_LIMIT_BYTES and text.isprintable() else ""
 
 
 def _rights_block(image: Image.Image) -> bytes:

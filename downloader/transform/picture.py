@@ -65,7 +65,8 @@ class Picture:
     """Everything that was made of one source.
 
     `format` is the source's: `heif`, or one of `sniff.FORMATS`. `width` and `height` are those of the upright source,
-    in pixels.
+    in pixels. `exif` is the source's EXIF as a JSON object, where that was asked for and there is any.
+    `perceptual_hash` and `blurhash` are those of its smallest rendition, where they are wanted.
     """
 
     renditions: tuple[Encoded, ...]
@@ -73,3 +74,6 @@ class Picture:
     width: int
     height: int
     warnings: tuple[Warn, ...]
+    perceptual_hash: str | None = None
+    blurhash: str | None = None
+    exif: str | None = None

@@ -15,7 +15,7 @@ def process_image(image: bytes | str | PurePath, options: TransformOptions | Non
 
     Raises:
         ImageError: no output can be made of it; `kind` says why.
-        ImageSkipped: the options leave it out (`min_side`, `max_aspect`).
+        ImageSkipped: the options leave it out (`min_size`, `min_side`, `max_aspect`).
         OSError: the file cannot be read.
     """
     data = image if isinstance(image, bytes) else Path(image).read_bytes()

@@ -36,8 +36,8 @@ _MAX_START_ATTEMPTS = 20
 class TransformStage:
     """Turns the tasks of a hand-off into facts, one for each, in any order.
 
-    With `keep_originals` the bytes of each image are one more rendition of it, `ORIGINAL`. `rebuilds` counts the pools
-    that had to be replaced.
+    With `keep_originals` the bytes of each image are one more rendition of it, `ORIGINAL`. With `reads_exif` results
+    say what EXIF their source has. `rebuilds` counts the pools that had to be replaced.
     """
 
     def __init__(
@@ -50,8 +50,9 @@ class TransformStage:
         stop: Stop,
         *,
         keep_originals: bool = False,
+        reads_exif: bool = False,
     ) -> None:
-        config = WorkerConfig(settings=settings, staging=staging, keep_originals=keep_originals)
+        config = WorkerConfig(settings=settings, staging=staging, keep_originals=keep_originals, reads_exif=reads_exif)
         new_pool = partial(WorkerPool, queue_size=max(handoff.size, 1), config=config)
         self._new_pool = partial(new_pool, processes)
         self.handoff = handoff

@@ -92,11 +92,15 @@ class ItemTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What every worker of a run is given. With `keep_originals` the source's bytes are one more rendition."""
+    """What every worker of a run is given. With `keep_originals` the source's bytes are one more rendition.
+
+    With `reads_exif` results say what EXIF their source has.
+    """
 
     settings: TransformOptions
     staging: str
     keep_originals: bool = False
+    reads_exif: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +196,9 @@ def _transform(task: TransformTask, config: WorkerConfig, recorder: SpanRecorder
     try:
         with recorder.phase(Phase.DECODE):
             data = _read(task.fetched, keep_truncated=config.settings.truncated == "keep")
-        picture = render(data, config.settings, recorder)
+        request = task.fetched.item.request
+        boxes = request.boxes if request else ()
+        picture = render(data, config.settings, recorder, boxes=boxes, reads_exif=config.reads_exif)
         with recorder.phase(Phase.ENCODE):
             renditions = _write_all(task, picture, data, config)
             digest = task.fetched.sha256 or sha256(data).hexdigest()
@@ -212,6 +218,9 @@ def _transform(task: TransformTask, config: WorkerConfig, recorder: SpanRecorder
         height=picture.height,
         sha256=digest,
         warnings=picture.warnings,
+        perceptual_hash=picture.perceptual_hash,
+        blurhash=picture.blurhash,
+        exif=picture.exif,
         spans=recorder.spans(),
     )
 

@@ -343,6 +343,8 @@ def test_records_tell_everything_about_each_item(tmp_path: Path) -> None:
             {"variant": None, "path": "a.png", "format": "PNG", "width": 4, "height": 3, "bytes": 7, "sha256": "ef"}
         ],
         "warnings": ["icc_ignored"],
+        "perceptual_hash": None,
+        "blurhash": None,
         "timings_s": {"body": 0.25, "decode": 0.5, "write": 0.125},
         "columns": {"label": "cat"},
     }
@@ -524,3 +526,21 @@ def test_requeued_bytes_are_forgotten(tmp_path: Path) -> None:
         journal.record([a_fact(Fetched, item), a_fact(Requeued, item)])
         assert open_items(journal) == [item]
         assert list(journal.fetched()) == []
+
+
+def test_a_snapshot_is_of_one_moment(tmp_path: Path) -> None:
+    """What another connection records meanwhile is not in it; an error of the reader is not called the journal's."""
+    with closing(Journal(tmp_path / "journal")) as writing:
+        writing.begin_plan()
+        writing.plan_rows([url_row("https://h/a")], 0, names)
+        with closing(Journal(tmp_path / "journal", read_only=True, in_use=True)) as reading:
+            with reading.snapshot():
+                assert len(list(reading.records())) == 1
+                writing.plan_rows([url_row("https://h/b", label="late")], 1, names)
+                assert len(list(reading.records())) == 1
+                assert reading.shape().kept == {}
+            assert len(list(reading.records())) == 2
+            assert reading.shape().kept == {"label": {"text"}}
+            with pytest.raises(OSError, match="no room"), reading.snapshot():
+                raise OSError("no room")
+            assert len(list(reading.records())) == 2

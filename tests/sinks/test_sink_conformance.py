@@ -48,7 +48,7 @@ def is_intact(sink: Sink, stored: Outcome) -> bool:
     """Whether an item was stored, and each of its outputs reads as recorded."""
     assert isinstance(stored, Stored)
     for output in stored.outputs:
-        with sink.open(output.path) as file:
+        with sink.open(output) as file:
             content = file.read()
         if (len(content), sha256(content).hexdigest()) != (output.bytes, output.sha256):
             return False

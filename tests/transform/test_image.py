@@ -236,7 +236,7 @@ def test_enlarging_has_the_same_limit_as_decoding() -> None:
 
 
 def test_unwanted_images_are_left_out_by_their_header() -> None:
-    """`--min-side` and `--max-aspect` are applied to the header, before the pixels, which these files lack."""
+    """`--min-side`, `--max-aspect` and `--min-size` come before the pixels, which these files lack."""
     header_only = saved(noise(200, 50))[:200]
     with pytest.raises(ImageSkipped) as small:
         made(header_only, min_side=60)
@@ -246,7 +246,10 @@ def test_unwanted_images_are_left_out_by_their_header() -> None:
         made(header_only, max_aspect=3.5)
     assert long.value.reason is SkipReason.ASPECT_RATIO
     assert "--max-aspect 3.5" in long.value.message
-    assert made(saved(noise(200, 50)), min_side=50, max_aspect=4).width == 200
+    with pytest.raises(ImageSkipped) as light:
+        made(header_only, min_size=201)
+    assert (light.value.reason, light.value.message) == (SkipReason.TOO_SMALL, "200 bytes are less than --min-size 201")
+    assert made(saved(noise(200, 50)), min_side=50, max_aspect=4, min_size="1K").width == 200
 
 
 def test_pillow_alone_gives_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,18 @@
 """Metadata of outputs: exactly what the policy names."""
 
+import json
 import struct
 from io import BytesIO
+from typing import Any
 
 import pytest
 from making import corners, made, noise, pixel, saved, shown
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
+from downloader.config.settings import TransformOptions
+from downloader.config.values import parse_sizes
 from downloader.model.failures import Warn
-from downloader.transform.image import Picture
+from downloader.transform.image import Picture, render
 
 OUTPUTS = ("jpeg", "png", "webp", "avif")
 COPYRIGHT, ARTIST, MODEL, ORIENTATION = 0x8298, 0x013B, 0x0110, 0x0112
@@ -201,3 +205,38 @@ def test_the_second_picture_of_an_mpo_is_gone() -> None:
     picture = made(saved(corners(), "MPO", save_all=True, append_images=[noise(8, 8)]))
     assert picture.warnings == ()
     assert picture.renditions[0].data.count(b"\xff\xd8\xff") == 1
+
+
+DESCRIBED: dict[str, set[str]] = {
+    "none": set(),
+    "copyright": {"Image Artist", "Image Copyright"},
+    "all-but-gps": {"Image Artist", "Image Copyright", "Image Model", "EXIF ExifImageWidth", "EXIF ExifImageHeight"},
+}
+DESCRIBED["all-but-gps"] |= {"EXIF UserComment"}
+DESCRIBED["all"] = DESCRIBED["all-but-gps"] | {"GPS GPSLatitudeRef", "GPS GPSLatitude"}
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("policy", DESCRIBED)
+def test_exif_as_text_is_what_the_policy_keeps(policy: Any, name: str) -> None:
+    """By tag, without what describes the old file, blobs and the orientation; only where it is asked for."""
+    data = photo(name)
+    picture = render(data, TransformOptions(metadata=policy, resize=parse_sizes("20")), reads_exif=True)
+    texts = json.loads(picture.exif or "{}")
+    assert set(texts) == DESCRIBED[policy]
+    assert texts.get("Image Model", "Cam 1") == "Cam 1"
+    assert texts.get("GPS GPSLatitude", "[48, 8, 0]") == "[48, 8, 0]"
+    assert made(data, metadata=policy).exif is None
+
+
+def test_without_exif_there_is_no_text() -> None:
+    assert render(saved(corners()), TransformOptions(metadata="all"), reads_exif=True).exif is None
+
+
+def test_damaged_exif_is_no_text_and_no_failure() -> None:
+    """Every byte of the block changed, one at a time: an image, and text or none."""
+    block = camera_exif()
+    for index in range(6, len(block)):
+        broken = block[:index] + bytes([block[index] ^ 0xFF]) + block[index + 1 :]
+        picture = render(saved(corners(8, 8), "JPEG", exif=broken), TransformOptions(metadata="all"), reads_exif=True)
+        assert isinstance(json.loads(picture.exif or "{}"), dict)
