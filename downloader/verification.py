@@ -110,6 +110,7 @@ def _check_results(journal: Journal, reader: ResultReader, findings: Findings, *
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
         while batch := journal.written(last_id, _BATCH):
             last_id = batch[-1].item_id
+            batch.sort(key=_place)
             wrong = []
             for written, found in zip(batch, pool.map(check, batch), strict=True):
                 _count(findings, written, found)
@@ -121,6 +122,12 @@ def _check_results(journal: Journal, reader: ResultReader, findings: Findings, *
                 sendable = []
             findings.repairable += len(sendable)
             findings.requeued += len(wrong) - len(sendable)
+
+
+def _place(written: Written) -> tuple[str, int]:
+    """Where the result of an item lies in a group, so that groups are read in order; files stay in that of the list."""
+    file = written.files[0] if written.files else None
+    return ("", 0) if file is None or file.member is None else (file.path, file.offset or 0)
 
 
 def _send_back(journal: Journal, items: Sequence[Written]) -> None:

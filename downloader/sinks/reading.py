@@ -11,6 +11,7 @@ from typing import Any
 
 from downloader.sinks.group_files import read_member
 from downloader.sinks.interface import Located
+from downloader.sinks.tables import check_installed
 from downloader.storage.interface import Store
 
 _CACHED_ROW_GROUPS = 4
@@ -33,7 +34,7 @@ class ResultReader:
     def open(self, output: Located) -> BufferedIOBase:
         """Open a result for reading; raise OSError if it cannot be read, such as FileNotFoundError.
 
-        A member of which another stands in its place reads as empty.
+        A member reads as empty if another stands in its place, or if the table that holds it is damaged.
         """
         if output.member is None or output.offset is None:
             return self._store.open(output.path)
@@ -71,15 +72,21 @@ class _Tables:
         """By table: the row group of each key; of the table that was read last."""
 
     def image(self, path: str, member: str) -> bytes:
-        """The image of a row; empty where there is none."""
+        """The image of a row; empty where there is none, or the table is damaged."""
+        check_installed(path)
         key, _, column = member.partition(".")
         with self._lock:
-            if path not in self._keys:
-                self._keys = {path: self._index(path)}
-            row_group = self._keys[path].get(key)
-            if row_group is None:
+            try:
+                if path not in self._keys:
+                    self._keys = {path: self._index(path)}
+                row_group = self._keys[path].get(key)
+                return b"" if row_group is None else self._images(path, row_group, column).get(key) or b""
+            except _arrow().ArrowException:
                 return b""
-            return self._images(path, row_group, column).get(key) or b""
+            except OSError as problem:
+                if problem.errno is not None:  # of the system
+                    raise
+                return b""  # of pyarrow, for damaged pages
 
     def _index(self, path: str) -> dict[str, int]:
         with closing(self._store.open(path)) as file:
@@ -104,11 +111,9 @@ class _Tables:
         return found
 
 
+def _arrow() -> Any:  # noqa: ANN401 - pyarrow is not typed
+    return importlib.import_module("pyarrow")
+
+
 def _parquet(file: BufferedIOBase) -> Any:  # noqa: ANN401 - pyarrow is not typed
-    """A table; raises OSError if it is damaged."""
-    arrow: Any = importlib.import_module("pyarrow")
-    parquet: Any = importlib.import_module("pyarrow.parquet")
-    try:
-        return parquet.ParquetFile(file)
-    except arrow.ArrowException as problem:
-        raise OSError(str(problem)) from problem
+    return importlib.import_module("pyarrow.parquet").ParquetFile(file)

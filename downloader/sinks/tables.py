@@ -30,7 +30,7 @@ Column = tuple[str, type[str] | type[int] | type[bytes] | type[Image]]
 
 
 def check_installed(needed_for: str) -> None:
-    """Make sure that tables can be written.
+    """Make sure that tables can be written and read.
 
     Raises:
         ConfigError: pyarrow is not installed; says how to get it.
@@ -39,8 +39,8 @@ def check_installed(needed_for: str) -> None:
         importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise ConfigError(
-            f"{needed_for}: tables are written with pyarrow, which is not installed; the extra 'parquet' brings it, or "
-            "pip install pyarrow"
+            f"{needed_for}: tables need pyarrow, which is not installed; the extra 'parquet' brings it, or pip install "
+            "pyarrow"
         ) from None
 
 

@@ -108,6 +108,29 @@ def test_every_outcome_takes_the_next_row(output: Output) -> None:
     assert list(output.workspace.groups.iterdir()) == []
 
 
+@pytest.mark.parametrize("cut", [10, 400])
+def test_a_damaged_group_reads_as_empty(output: Output, cut: int) -> None:
+    """Cut off anywhere: no error of a library comes through, and no other bytes."""
+    outcomes = output.write([output.image(index, bytes([index]) * 3000) for index in range(ROWS)])
+    for path in (*output.root.glob("*.tar"), *output.root.glob("00000.parquet")):
+        path.write_bytes(path.read_bytes()[:-cut] if path.suffix == ".parquet" else b"cut")
+    for outcome in outcomes:
+        assert isinstance(outcome, Stored)
+        with output.sink.open(outcome.outputs[0]) as file:
+            assert file.read() == b""
+
+
+def test_damaged_pages_of_a_table_read_as_empty(output: Output) -> None:
+    outcomes = output.write([output.image(index, bytes([65 + index]) * 3000) for index in range(ROWS)])
+    table = output.root / "00000.parquet"
+    content = table.read_bytes()
+    table.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    for outcome in outcomes if output.sink._dataset.kind == "parquet" else ():  # noqa: SLF001
+        assert isinstance(outcome, Stored)
+        with output.sink.open(outcome.outputs[0]) as file:
+            assert file.read() == b""
+
+
 def test_staged_files_stay_until_the_outcomes_are_recorded(output: Output) -> None:
     fact = output.image(0)
     staged = Path(fact.renditions[0].path)

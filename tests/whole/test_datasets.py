@@ -298,3 +298,14 @@ def test_a_missing_library_is_one_line_before_any_work(
     assert done.err.count("\n") == 1
     assert "pip install pyarrow" in done.err
     assert not (cli.folder / "out").exists()
+
+
+def test_verify_says_what_a_table_needs(cli: Command, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    assert cli("run", table(cli, site, 1), "-o", "out", "--sink", "parquet", *TABLE, *QUIET).code == 0
+    monkeypatch.setattr("downloader.sinks.tables.importlib.import_module", missing)
+    done = cli("verify", "out")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "00000.parquet: tables need pyarrow" in done.err
