@@ -76,8 +76,8 @@ def rows_of(out: Path, sink: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("sink", "shards"), [("webdataset", 1), ("webdataset", 2), ("parquet", 1)])
 def test_every_outcome_is_a_row_and_every_success_a_sample(cli: Command, site: Site, sink: str, shards: int) -> None:
-    """25 successes and three kinds of failure, a PNG among them, in groups of ten."""
-    path = table(cli, site, 24, png=picture(format="PNG"), html=b"<html>", tiny=picture(5, 5))
+    """25 successes and three kinds of failure, a PNG and a copyright among them, in groups of ten."""
+    path = table(cli, site, 23, png=picture(format="PNG"), rights=with_rights(), html=b"<html>", tiny=picture(5, 5))
     path.write_text(path.read_text() + "no url,x,cc\n")
     done = cli(
         *("run", path, "-o", "out", "--sink", sink, "--shard-size", 10, "-r", 30, "--min-side", 10, *TABLE, *QUIET),
@@ -99,10 +99,20 @@ def test_every_outcome_is_a_row_and_every_success_a_sample(cli: Command, site: S
     good = by_url[f"{site.url}/2.jpg"]
     assert (good["caption"], good["licence"], good["error_message"]) == ("Käse, 乳酪", "cc", None)
     assert (good["width"], good["height"], good["original_width"], good["original_height"]) == (30, 20, 60, 40)
+    assert {row["exif"] for row in rows if row is not by_url[f"{site.url}/rights.jpg"]} == {None}
+    assert json.loads(by_url[f"{site.url}/rights.jpg"]["exif"]) == {"Image Copyright": "(c) Ann"}
     for _, group, samples in found:
         for row in group:
             check_sample(row, samples.get(row["key"]), sink)
     assert cli("verify", "out", "--json").json["good"]
+
+
+def with_rights() -> bytes:
+    exif = Image.Exif()
+    exif[0x8298] = "(c) Ann"
+    out = BytesIO()
+    Image.open(BytesIO(picture(60, 40))).save(out, "JPEG", exif=exif)
+    return out.getvalue()
 
 
 def check_sample(row: dict[str, Any], sample: dict[str, bytes] | None, sink: str) -> None:
