@@ -59,6 +59,7 @@ def test_json_has_the_keys_that_users_script_against() -> None:
             "cautions",
             "left_alone",
             "set_aside",
+            "groups",
             "shards",
             "rebuilds",
             "interrupted",

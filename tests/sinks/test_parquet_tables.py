@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from downloader.sinks import tables
-from downloader.sinks.tables import Column, Image, write_table
+from downloader.sinks.tables import Cell, Column, Image, write_table
 
 COLUMNS: list[Column] = [("key", str), ("width", int), ("jpg", bytes), ("png", Image)]
 
@@ -41,7 +41,7 @@ def test_row_groups_are_limited_by_rows_and_by_bytes(tmp_path: Path, monkeypatch
 
 
 def test_images_are_not_compressed_again(tmp_path: Path) -> None:
-    rows = [{"key": "k" * 100, "width": 1, "jpg": b"x" * 100, "png": Image(b"y" * 100, "a")}] * 9
+    rows: list[dict[str, Cell]] = [{"key": "k" * 100, "width": 1, "jpg": b"x" * 100, "png": Image(b"y" * 100, "a")}] * 9
     write_table(tmp_path / "a.parquet", COLUMNS, rows)
     group = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0)
     found = {group.column(number).path_in_schema: group.column(number).compression for number in range(5)}
