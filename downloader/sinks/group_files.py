@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from downloader.errors import OutputError
-from downloader.model.write_errors import write_problem
+from downloader.model.write_errors import check_resources, write_problem
 
 _BLOCK = tarfile.BLOCKSIZE
 _WRITE_BUFFER_BYTES = 1024 * 1024
@@ -83,6 +83,7 @@ class GroupFile:
         return self._file
 
     def _unusable(self, problem: OSError) -> OutputError:
+        check_resources(problem)
         return OutputError(
             f"{self.path}: cannot be written: {write_problem(problem)}; the same command continues once it can"
         )

@@ -28,6 +28,7 @@ from downloader.model.items import (
     Unchanged,
 )
 from downloader.model.spans import Phase, Span
+from downloader.model.write_errors import check_resources
 from downloader.sinks.group_files import GroupFile, size_of, tar_members
 from downloader.sinks.grouping import Dataset, file_names, status_of
 from downloader.sinks.interface import Located, Result, write_failed
@@ -145,6 +146,7 @@ class GroupSink(NoOutputs):
         try:
             image = Path(rendition.path).read_bytes()
         except OSError as problem:
+            check_resources(problem)
             return self._noted(write_failed(fact.item, f"{rendition.path}: cannot be read: {problem.strerror}"))
         if len(image) != rendition.bytes:
             return self._noted(write_failed(fact.item, f"{rendition.path}: is not as long as it was written"))

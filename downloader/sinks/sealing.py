@@ -13,6 +13,7 @@ from typing import Protocol
 
 from downloader.errors import OutputError
 from downloader.model.groups import Extent, GroupRow, GroupState, RecordedRow
+from downloader.model.write_errors import check_resources
 from downloader.sinks.group_files import cut, size_of, tar_ending
 from downloader.sinks.grouping import Dataset, Statistics, file_names, group_name
 from downloader.sinks.tables import Cell, Column, Image, write_table
@@ -82,6 +83,7 @@ class Sealer:
             if not self.is_put(number):
                 self._put(self._made(number))
         except OSError as problem:
+            check_resources(problem)
             raise OutputError(
                 f"{self._folder}: group {group_name(number)} cannot be written: {problem.strerror or problem}; the "
                 "same command continues once it can"
