@@ -14,17 +14,18 @@ this pipeline without a transform stage, `process` without a download stage.
 
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from downloader.config.settings import DownloadOptions, Settings
+from downloader.config.values import is_remote
 from downloader.cpus import usable_cpus
-from downloader.errors import Unaccounted
+from downloader.errors import OutputError, Unaccounted
 from downloader.failure_limit import FailureLimit
 from downloader.journal import Journal, RetryFilter
 from downloader.local import Task
@@ -32,6 +33,7 @@ from downloader.model.failures import is_transient
 from downloader.model.items import Fetched, Transformed
 from downloader.naming.rules import NamingRules
 from downloader.naming.server_names import server_names
+from downloader.places import STATE_FOLDER
 from downloader.planner import Batches, Planner, UrlRows, check_same_results, plan_retry, plan_sources
 from downloader.report.advice import cautions
 from downloader.report.budget import why_given_up
@@ -47,11 +49,11 @@ from downloader.sinks.files import FilesSink
 from downloader.sources import SourceCounters, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
-from downloader.storage.local import LocalStore
+from downloader.storage.places import open_store
 from downloader.supervisor import GRACE_S, Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
-from downloader.workspace import Workspace
+from downloader.workspace import SUMMARY_FILE, Workspace
 from downloader.writer import Writer
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
         rows = read_rows(zip(settings.sources, sources, strict=True), seen)
         return plan_sources(journal, rows, rules.names, settings.output.overwrite)
 
-    with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
+    with Workspace.create(settings.output.output, settings.run.state_dir) as workspace, ExitStack() as stack:
         this = _Run(settings, workspace, plan, seen, stop or Stop(), stack)
         workspace.store_settings(settings)
         return this.go()
@@ -96,7 +98,7 @@ def retry(settings: Settings, wanted: RetryFilter = is_transient, *, stop: Stop 
     def plan(journal: Journal, _rules: NamingRules) -> Batches:
         return plan_retry(journal, wanted)
 
-    with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
+    with Workspace.create(settings.output.output, settings.run.state_dir) as workspace, ExitStack() as stack:
         return _Run(settings, workspace, plan, SourceCounters(), stop or Stop(), stack).go()
 
 
@@ -132,7 +134,7 @@ class _Run:
         results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
             FilesSink(
-                LocalStore(workspace.root),
+                open_store(settings.output.output),
                 replace=settings.output.overwrite == "always",
                 variants=rules.variants,
                 is_foreign=workspace.is_foreign,
@@ -178,7 +180,6 @@ class _Run:
         configs = [
             ShardConfig(
                 settings=settings,
-                root=workspace.root,
                 staging=workspace.staging,
                 processes=processes,
                 is_foreign=workspace.is_foreign,
@@ -275,7 +276,20 @@ class _Run:
             versions=versions(*([gauges.transport] if gauges.transport else [])),
         )
         self._workspace.store_summary(summary)
+        if is_remote(self._settings.output.output):
+            self._publish_summary()
         return summary
+
+    def _publish_summary(self) -> None:
+        """Put the summary beside the results of a remote output."""
+        copy = self._workspace.staging / SUMMARY_FILE
+        shutil.copyfile(self._workspace.state / SUMMARY_FILE, copy)
+        name = f"{STATE_FOLDER}/{SUMMARY_FILE}"
+        with closing(open_store(self._settings.output.output)) as store:
+            store.check(name, replace=True)
+            store.put(str(copy), name)
+            for reason in store.sync([name]).values():
+                raise OutputError(f"{reason}; the results are stored")
 
     def _why_given_up(self) -> str | None:
         if not self._limit.is_exceeded:

@@ -9,7 +9,8 @@ import durable_runs
 import pytest
 from durable_runs import CASES, URLS, run_once
 
-from downloader.workspace import STATE_FOLDER, open_output
+from downloader.places import STATE_FOLDER
+from downloader.workspace import open_output
 
 ORDER = ["sync_staged", "check", "put", "sync", "record", "settle"]
 STEPS = {

@@ -16,7 +16,7 @@ from downloader.config.values import (
     Budget,
     Percent,
     Size,
-    check_folder,
+    check_output,
     check_names,
     parse_budget,
     parse_color,
@@ -224,7 +224,12 @@ class OutputOptions(Section):
     """Where results go and how they are named."""
 
     output: Accepts[str, str | PurePath] = option(
-        "downloads", "folder for the results", "-o", metavar="DIR", parse=parse_folder, check=check_folder
+        "downloads",
+        "folder for the results, or the URL of an object store, such as s3://bucket/prefix",
+        "-o",
+        metavar="DIR|URL",
+        parse=parse_folder,
+        check=check_output,
     )
     name: str | None = option(
         None, "file name template; fields: stem ext parent key index host variant column[x]", metavar="TEMPLATE"
@@ -264,6 +269,9 @@ class SourceOptions(Section):
 class RunOptions(Section):
     """How the run reports, and how many failures are acceptable."""
 
+    state_dir: Accepts[str | None, str | PurePath | None] = option(
+        None, "folder for the state of outputs given as URLs; none is the user's state folder", metavar="DIR"
+    )
     progress: Literal["auto", "bar", "plain", "json", "json-items", "none"] = option(
         "auto", "how progress is shown on stderr; json-items shows every outcome, too"
     )

@@ -24,7 +24,7 @@ from downloader.shards.pipe import Pipe
 from downloader.sinks.files import FilesSink
 from downloader.stages import Stages
 from downloader.stop import Stop
-from downloader.storage.local import LocalStore
+from downloader.storage.places import open_store
 from downloader.supervisor import Supervisor
 from downloader.transform.processes import exit_with_parent, prepare
 
@@ -42,7 +42,6 @@ class ShardConfig:
     """
 
     settings: Settings
-    root: Path
     staging: Path
     processes: int
     is_foreign: bool
@@ -90,7 +89,7 @@ class _Shard:
         self._feed = ShardFeed(self._outbox.post, is_stopped)
         self._local_feed = ShardLocalFeed(is_stopped)
         self._claims = _Claims(self._outbox.post, self._stop.aborted.is_set)
-        store = LocalStore(config.root)
+        store = open_store(settings.output.output)
         self._facts = DurableFacts(
             store.sync_staged, Transformed if settings.makes_images else Fetched, self._outbox.post
         )
