@@ -36,9 +36,10 @@ _ADVICE: Final = {
     "ConnectTimeoutError": "no connection to the store; check AWS_ENDPOINT_URL and the network",
 }
 _TRANSIENT_CODES: Final = frozenset(
-    "SlowDown ServiceUnavailable InternalError RequestTimeout Throttling 500 502 503 504 EndpointConnectionError "
-    "ConnectTimeoutError ReadTimeoutError ConnectionClosedError ConnectionError HTTPClientError ResponseParserError "
-    "IncompleteBody".split()
+    {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "IncompleteBody"}
+    | {"500", "502", "503", "504"}
+    | {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"}
+    | {"ConnectionError", "HTTPClientError", "ResponseParserError"}
 )
 _NAME_CODES: Final = frozenset({"KeyTooLongError", "InvalidURI", "InvalidArgument"})
 

@@ -13,7 +13,6 @@ from downloader.storage.object_store import ObjectStore
 
 STORES: dict[str, Callable[[Path], Store]] = {
     "local": LocalStore,
-    "file": lambda root: ObjectStore(root.as_uri()),
     "memory": lambda root: ObjectStore(f"memory://{root}"),
 }
 """Every kind of store, made over a folder."""

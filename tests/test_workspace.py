@@ -10,8 +10,8 @@ from downloader.config.settings import Settings
 from downloader.errors import JournalError, OutputError, OutputLocked
 from downloader.model.items import Fetched, Item
 from downloader.model.states import State
-from downloader.report.summary import Summary
 from downloader.places import STATE_FOLDER
+from downloader.report.summary import Summary
 from downloader.workspace import Workspace, open_output, stored_settings
 
 

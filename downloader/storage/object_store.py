@@ -35,7 +35,8 @@ class ObjectStore:
         self._deadline_s = deadline_s
         self._file_system, self._root = open_remote(url)
         self._pool = ThreadPoolExecutor(uploads, thread_name_prefix="upload")
-        self._uploads: dict[str, Future[None]] = {}
+        self._uploads: dict[str, tuple[str, Future[None]]] = {}
+        """Staged file and upload of each name that was put and not synced."""
         self._known: _Names | None = None
         self._listing = Lock()
         self._is_refused = Event()
@@ -66,8 +67,9 @@ class ObjectStore:
             size = Path(staged).stat().st_size
         except OSError as problem:
             raise NameRefused(f"{name}: {staged} cannot be read: {problem.strerror}") from problem
+        self._await(name)
         self._names().add(name, size)
-        self._uploads[name] = self._pool.submit(self._upload, staged, self._path(name))
+        self._uploads[name] = staged, self._pool.submit(self._upload, staged, self._path(name))
 
     def _upload(self, staged: str, path: str) -> None:
         attempt(
@@ -75,22 +77,27 @@ class ObjectStore:
             deadline_s=self._deadline_s,
             given_up=self._is_refused.is_set,
         )
-        Path(staged).unlink()
 
     def sync(self, names: Iterable[str]) -> Mapping[str, str]:
         """Wait for the uploads of these names; those that failed, with reasons."""
         return {name: reason for name in names if (reason := self._outcome(name)) is not None}
 
     def _outcome(self, name: str) -> str | None:
-        upload = self._uploads.pop(name, None)
-        error = upload.exception() if upload else None
+        staged, error = self._await(name)
         if error is None:
+            if staged:
+                Path(staged).unlink(missing_ok=True)
             return None
         self._names().discard(name)
-        if problem_of(error).is_of_name:
+        if problem_of(error).is_of_name or not Path(staged).exists():
             return f"{name}: {problem_of(error).message}"
         self._is_refused.set()
         raise self._unusable(error) from error
+
+    def _await(self, name: str) -> tuple[str, BaseException | None]:
+        """Wait for the upload of a name, if there is one; its staged file, and what went wrong."""
+        staged, upload = self._uploads.pop(name, ("", None))
+        return staged, upload.exception() if upload else None
 
     def _unusable(self, error: BaseException) -> OutputError:
         return OutputError(f"{self._url}: {problem_of(error).message}; the same command continues once it can be used")
@@ -147,10 +154,7 @@ class ObjectStore:
         """Remove an object, after its upload."""
         if name not in self._names().sizes:
             return
-        upload = self._uploads.pop(name, None)
-        if upload and upload.exception():
-            self._names().discard(name)
-            return
+        self._await(name)
         try:
             with suppress(FileNotFoundError):
                 attempt(lambda: self._file_system.rm_file(self._path(name)), deadline_s=self._deadline_s)
