@@ -106,7 +106,8 @@ def problem_of(error: BaseException) -> RemoteProblem:
         or number == errno.EBUSY
         or isinstance(error, ConnectionError | TimeoutError)
     )
-    is_of_name = not _NAME_CODES.isdisjoint(codes) or number in {errno.ENAMETOOLONG, errno.EINVAL}
+    is_refused = not {"400", "404"}.isdisjoint(codes) and advice is None and not is_transient  # the place was listed
+    is_of_name = not _NAME_CODES.isdisjoint(codes) or number in {errno.ENAMETOOLONG, errno.EINVAL} or is_refused
     return RemoteProblem(advice or _shortened(error), is_transient, is_of_name)
 
 

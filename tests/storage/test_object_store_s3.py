@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pytest
 from stores import staged
+from support import Command, served
 
 from downloader.errors import OutputError
 from downloader.storage.interface import NameRefused, NameTaken
@@ -248,3 +249,47 @@ def test_uploads_run_in_parallel(bucket: str, tmp_path: Path) -> None:
         assert put_all(store, tmp_path / "staging", [f"{number}" for number in range(300)], b"x" * 20_000) == {}
         took_s[uploads] = time.monotonic() - begun_s
     print({uploads: f"{300 / took:.0f} a second" for uploads, took in took_s.items()})
+
+
+def test_a_command_killed_in_mid_upload_is_resumed(
+    bucket: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    cli, total = Command(tmp_path), 400
+    with served() as site:
+        for number in range(total):
+            site.pages[f"/{number}.bin"] = f"{number} ".encode() * 5000
+        (tmp_path / "urls.txt").write_text("".join(f"{site.url}/{number}.bin\n" for number in range(total)))
+        arguments = ("fetch", "urls.txt", "-o", bucket, "--progress", "none", "--json", "--per-host", "16")
+        for at in (20, 150):
+            with cli.start(*arguments) as process:
+                while proxy.puts < at and process.poll() is None:
+                    time.sleep(0.005)
+                process.kill()
+            assert process.returncode == -signal.SIGKILL
+        done = cli.spawn(*arguments)
+        assert (done.code, done.json["succeeded"]) == (0, total), done.err
+    store = ObjectStore(bucket)
+    names = sorted(store.names(excluded=".downloader", unlisted=[]))
+    assert len(names) == total
+    for name in names:
+        with store.open(name) as file:
+            assert file.read() == f"{name.removesuffix('.bin')} ".encode() * 5000
+    assert cli.spawn("verify", bucket, "--json").json["good"]
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert b"hush" not in kept
+
+
+def test_a_command_whose_store_refuses_exits_with_3_and_goes_on_later(
+    bucket: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    cli = Command(tmp_path)
+    with served() as site:
+        site.pages["/a.bin"] = b"bytes"
+        arguments = ("fetch", f"{site.url}/a.bin", "-o", bucket, "--progress", "none", "--json")
+        proxy.fault, proxy.faults = "403", 10**9
+        done = cli.spawn(*arguments)
+        assert (done.code, "access denied" in done.err, "hush" in done.err) == (3, True, False), done.err
+        proxy.faults = 0
+        assert cli.spawn(*arguments).json["succeeded"] == 1
