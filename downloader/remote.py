@@ -16,6 +16,7 @@ Result = TypeVar("Result")
 DEADLINE_S: Final = 60.0
 """Seconds for one operation, all attempts together."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_PART_BYTES = 16 * 1024**2
 _CONNECT_S, _READ_S = 5, 15
 """Timeouts of one attempt, for S3."""
 _PACKAGES: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
@@ -76,8 +77,19 @@ def open_remote(url: str) -> tuple[Any, str]:
 def _options(scheme: str) -> dict[str, Any]:
     if scheme in {"s3", "s3a"}:
         once = {"retries": {"total_max_attempts": 1}, "connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
-        return {"config_kwargs": {**once, "max_pool_connections": 32}, "use_listings_cache": False}
+        return {
+            "config_kwargs": {**once, "max_pool_connections": 32},
+            "use_listings_cache": False,
+            "max_concurrency": 2,
+        }
     return {"auto_mkdir": True} if scheme == "file" else {}
+
+
+def upload(file_system: Any, path: str, to: str) -> None:
+    """Upload a file of this machine once, as one object; S3 gets files of 32 MiB and more in parts."""
+    protocols = file_system.protocol
+    options = {"chunksize": _PART_BYTES} if "s3" in protocols else {}  # s3fs reads twice as much into memory
+    file_system.put_file(path, to, **options)
 
 
 def attempt(

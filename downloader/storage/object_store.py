@@ -13,10 +13,12 @@ from threading import Event, Lock
 from typing import Any, cast
 
 from downloader.errors import OutputError
-from downloader.remote import DEADLINE_S, attempt, open_remote, problem_of
+from downloader.remote import DEADLINE_S, attempt, open_remote, problem_of, upload
 from downloader.storage.interface import NameRefused, NameTaken
 
 _UPLOADS = 16
+_LEAST_BYTES_PER_S = 1024**2
+"""A large file has a second more for each of these before a failed upload is not begun again."""
 _MAX_KEY_BYTES = 1024
 """The longest key of S3, in UTF-8 ("Naming Amazon S3 objects"); Google's limit is the same."""
 
@@ -69,12 +71,12 @@ class ObjectStore:
             raise NameRefused(f"{name}: {staged} cannot be read: {problem.strerror}") from problem
         self._await(name)
         self._names().add(name, size)
-        self._uploads[name] = staged, self._pool.submit(self._upload, staged, self._path(name))
+        self._uploads[name] = staged, self._pool.submit(self._upload, staged, self._path(name), size)
 
-    def _upload(self, staged: str, path: str) -> None:
+    def _upload(self, staged: str, path: str, size: int) -> None:
         attempt(
-            lambda: self._file_system.put_file(staged, path),
-            deadline_s=self._deadline_s,
+            lambda: upload(self._file_system, staged, path),
+            deadline_s=self._deadline_s + size / _LEAST_BYTES_PER_S,
             given_up=self._is_refused.is_set,
         )
 
@@ -96,8 +98,8 @@ class ObjectStore:
 
     def _await(self, name: str) -> tuple[str, BaseException | None]:
         """Wait for the upload of a name, if there is one; its staged file, and what went wrong."""
-        staged, upload = self._uploads.pop(name, ("", None))
-        return staged, upload.exception() if upload else None
+        staged, future = self._uploads.pop(name, ("", None))
+        return staged, future.exception() if future else None
 
     def _unusable(self, error: BaseException) -> OutputError:
         return OutputError(f"{self._url}: {problem_of(error).message}; the same command continues once it can be used")
