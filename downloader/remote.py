@@ -85,7 +85,7 @@ def _options(scheme: str) -> dict[str, Any]:
     return {"auto_mkdir": True} if scheme == "file" else {}
 
 
-def upload(file_system: Any, path: str, to: str) -> None:
+def upload(file_system: Any, path: str, to: str) -> None:  # noqa: ANN401 - fsspec has no types
     """Upload a file of this machine once, as one object; S3 gets files of 32 MiB and more in parts."""
     protocols = file_system.protocol
     options = {"chunksize": _PART_BYTES} if "s3" in protocols else {}  # s3fs reads twice as much into memory
