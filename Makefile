@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports test-shards test-readers test-img2dataset crash corpus bench bench-coordinator bench-peers clean
+	test-transports test-shards test-readers test-stores test-img2dataset crash corpus bench bench-coordinator bench-peers clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ crash: $(INSTALLED)  ## slow: kill real processes many times, with 1, 2 and 4 sh
 test-img2dataset: $(INSTALLED)  ## slow: 2,000 rows as img2dataset makes them; beside it where `make bench-peers` has installed it
 	$(BIN)/python -m pytest -m img2dataset tests/peers
 
+test-stores:  ## slow: object stores against a real S3-compatible server, with faults and kills
+	$(PYTHON) -m venv .venv-stores
+	.venv-stores/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stores]' \
+		pytest hypothesis pytest-httpserver jsonschema
+	.venv-stores/bin/python -m pytest -m stores tests/storage
+
 corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py
 
@@ -104,4 +110,4 @@ bench-peers: $(INSTALLED)  ## install what `make bench` compares with and pip ha
 	.venv-bench/reference/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pycurl py-spy
 
 clean:  ## remove everything that the other targets create
-	rm -rf .venv .venv-bench .venv-constraints .venv-matrix .venv-readers .coverage-data demo-output build dist
+	rm -rf .venv .venv-bench .venv-constraints .venv-matrix .venv-readers .venv-stores .coverage-data demo-output build dist

@@ -13,13 +13,11 @@ this pipeline without a transform stage, `process` without a download stage.
 """
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from downloader.config.settings import DownloadOptions, Settings
@@ -48,7 +46,7 @@ from downloader.sinks.selection import check_sink, open_sink
 from downloader.sources import SourceCounters, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
-from downloader.storage.local import LocalStore
+from downloader.storage.places import open_store
 from downloader.supervisor import GRACE_S, Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
@@ -83,7 +81,7 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
         rows = read_rows(zip(settings.sources, sources, strict=True), seen)
         return plan_sources(journal, rows, rules.names, settings.output.overwrite)
 
-    with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
+    with Workspace.create(settings.output.output, settings.run.state_dir) as workspace, ExitStack() as stack:
         this = _Run(settings, workspace, plan, seen, stop or Stop(), stack)
         workspace.store_settings(settings)
         return this.go()
@@ -103,7 +101,7 @@ def retry(settings: Settings, wanted: RetryFilter = is_transient, *, stop: Stop 
 
     check_sink(settings)
     check_libraries(settings.transform)
-    with Workspace.create(Path(settings.output.output)) as workspace, ExitStack() as stack:
+    with Workspace.create(settings.output.output, settings.run.state_dir) as workspace, ExitStack() as stack:
         return _Run(settings, workspace, plan, SourceCounters(), stop or Stop(), stack).go()
 
 
@@ -141,7 +139,7 @@ class _Run:
         self._writer = Writer(
             open_sink(
                 settings,
-                LocalStore(workspace.root),
+                open_store(settings.output.output),
                 groups=workspace.groups,
                 records=journal,
                 is_foreign=workspace.is_foreign,
@@ -182,22 +180,15 @@ class _Run:
 
     def _sharded(self, shards: int, backlog: Backlog[Task], duplicates: Duplicates | None) -> "Coordinator":
         from downloader.shards.coordinator import Coordinator  # noqa: PLC0415 - most runs have one shard
-        from downloader.shards.process import ShardConfig  # noqa: PLC0415 - as above
+        from downloader.shards.process import configs  # noqa: PLC0415 - as above
 
         workspace = self._workspace
-        configs = [
-            ShardConfig(
-                settings=settings,
-                root=workspace.root,
-                staging=workspace.staging,
-                processes=processes,
-                is_foreign=workspace.is_foreign,
-                environment=dict(os.environ),
-            )
-            for settings, processes in shares_of(self._settings, shards, self._processes)
-        ]
         return Coordinator(
-            configs,
+            configs(
+                shares_of(self._settings, shards, self._processes),
+                staging=workspace.staging,
+                is_foreign=workspace.is_foreign,
+            ),
             scheduler=self._scheduler,
             backlog=backlog,
             emit=self._limit.emit,
@@ -289,6 +280,7 @@ class _Run:
         )
         self._workspace.store_summary(summary)
         self._metadata.write_at_end(self._settings.source.caption_column, self._stop)
+        self._workspace.publish_summary(self._settings.output.output)
         return summary
 
     def _why_given_up(self) -> str | None:

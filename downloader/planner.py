@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from downloader.config.load import each_section
@@ -148,7 +147,7 @@ def check_same_results(earlier: Settings | None, settings: Settings) -> None:
     """
     if earlier is None:
         return
-    root = Path(settings.output.output)
+    root = settings.output.output
     if earlier.keeps_originals != settings.keeps_originals:
         how = "with" if earlier.keeps_originals else "without"
         raise ConfigError(

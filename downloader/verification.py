@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import file_digest
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from downloader.cpus import usable_cpus
@@ -16,11 +16,12 @@ from downloader.exports.metadata_table import metadata_files
 from downloader.journal import Journal, Written, WrittenFile
 from downloader.model.groups import GroupState
 from downloader.model.states import TERMINAL
+from downloader.places import STATE_FOLDER, state_folder
 from downloader.sinks.grouping import file_names, group_of
 from downloader.sinks.reading import ResultReader
 from downloader.storage.interface import Store
-from downloader.storage.local import LocalStore
-from downloader.workspace import GROUPS_FOLDER, STATE_FOLDER, Workspace, open_unused
+from downloader.storage.places import open_store
+from downloader.workspace import GROUPS_FOLDER, Workspace, open_unused
 
 _THREADS = min(32, 4 * usable_cpus())
 """Files read at the same time: hashing releases the interpreter's lock, and disks serve several requests at once."""
@@ -73,7 +74,7 @@ class Findings:
         return {"good": self.good, **asdict(self)}
 
 
-def verify(output: str | PurePath, *, repair: bool = False) -> Findings:
+def verify(output: str | PurePath, *, repair: bool = False, state_dir: str | PurePath | None = None) -> Findings:
     """Re-hash every result and compare it with the journal.
 
     Without `repair` nothing is changed, so a second look finds the same. With it, items with a missing or changed
@@ -85,14 +86,13 @@ def verify(output: str | PurePath, *, repair: bool = False) -> Findings:
         JournalError: there is no journal, or it cannot be used.
         OutputError: the output cannot be read, or with `repair` not be written.
     """
-    findings, root = Findings(), Path(output)
-    store = LocalStore(root)
-    reader = ResultReader(store, root / STATE_FOLDER / GROUPS_FOLDER)
+    findings, store = Findings(), open_store(str(output))
+    reader = ResultReader(store, state_folder(output, state_dir) / GROUPS_FOLDER)
     with closing(store), ExitStack() as stack:
         if repair:
-            journal = stack.enter_context(Workspace.open(root)).journal
+            journal = stack.enter_context(Workspace.open(output, state_dir)).journal
         else:
-            journal = stack.enter_context(open_unused(root))
+            journal = stack.enter_context(open_unused(output, state_dir))
         _check_results(journal, reader, findings, repair=repair)
         _find_lost_tables(journal, store, findings)
         _find_orphans(journal, store, findings)

@@ -1,4 +1,6 @@
-"""What lies in `OUT/.downloader`: lock, journal, staged bytes, stored settings, the summary of the last run.
+"""The state of an output: lock, journal, staged bytes, stored settings, the summary of the last run.
+
+`places` says where it lies.
 
 Workspace.create(output)      to run: made if need be, locked against other runs
 Workspace.open(output)        to change what is there, while no run does
@@ -8,6 +10,7 @@ open_unused(output)           the same, while no run is at work
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -20,17 +23,20 @@ from filelock import FileLock, Timeout
 
 from downloader.config.load import dump, restore
 from downloader.config.settings import Settings, TableFormat
-from downloader.errors import JournalError, OutputError, OutputLocked
+from downloader.config.values import is_remote
+from downloader.errors import ConfigError, JournalError, OutputError, OutputLocked
 from downloader.exports.item_table import write_items
 from downloader.exports.metadata_table import MetadataFile
 from downloader.journal import FILE_NAME, Journal
 from downloader.model.items import Fetched, Requeued
 from downloader.model.states import State, after_crash
+from downloader.places import STATE_FOLDER, state_folder
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
+from downloader.storage.places import open_store
 
-STATE_FOLDER = ".downloader"
 GROUPS_FOLDER = "groups"
+SUMMARY_FILE = "summary.json"
 _SETTINGS, _SUMMARY = "settings", "summary"
 _LOOK_S = 0.2
 """Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
@@ -40,23 +46,23 @@ class Workspace:
     """The state of one output, locked by this process until it is closed.
 
     Attributes:
-        root: the output folder.
+        state: the folder of this state.
         staging: the folder for bytes on their way.
         groups: the folder for the files of groups that are not sealed.
         journal: what is known of every item.
         is_foreign: whether the output folder held something before any run worked on it.
     """
 
-    def __init__(self, root: Path, lock: FileLock, journal: Journal, *, is_foreign: bool) -> None:
-        self.root = root
-        self.staging = root / STATE_FOLDER / "staging"
-        self.groups = root / STATE_FOLDER / GROUPS_FOLDER
+    def __init__(self, state: Path, lock: FileLock, journal: Journal, *, is_foreign: bool) -> None:
+        self.state = state
+        self.staging = state / "staging"
+        self.groups = state / GROUPS_FOLDER
         self.journal = journal
         self.is_foreign = is_foreign
         self._lock = lock
 
     @classmethod
-    def create(cls, root: Path) -> Self:
+    def create(cls, output: str | PurePath, state_dir: str | PurePath | None = None) -> Self:
         """The workspace of an output, made where there is none.
 
         Raises:
@@ -64,20 +70,21 @@ class Workspace:
             OutputError: the output cannot be written.
             JournalError: its journal cannot be used.
         """
-        state = root / STATE_FOLDER
+        state = state_folder(output, state_dir)
         try:
-            is_foreign = _holds_files(root)
+            is_foreign = _holds_files(str(output))
             state.mkdir(mode=0o700, parents=True, exist_ok=True)  # the journal holds URLs with their passwords
             (state / "staging").mkdir(exist_ok=True)
-            lock = _lock(root)
+            lock = _lock(state, output)
         except (FileExistsError, NotADirectoryError):
-            raise OutputError(f"{root}: is a file, not a folder; name another output with -o") from None
+            raise OutputError(f"{_named(output, state)}: is a file, not a folder; {_other(output)}") from None
         except OSError as problem:
-            raise OutputError(f"{root}: cannot be written: {problem.strerror}; name another with -o") from None
-        return cls._locked(root, lock, is_foreign=is_foreign)
+            place = _named(output, state)
+            raise OutputError(f"{place}: cannot be written: {problem.strerror}; {_other(output)}") from None
+        return cls._locked(state, lock, is_foreign=is_foreign)
 
     @classmethod
-    def open(cls, root: Path) -> Self:
+    def open(cls, output: str | PurePath, state_dir: str | PurePath | None = None) -> Self:
         """The workspace of an output that a run has made.
 
         Raises:
@@ -85,18 +92,19 @@ class Workspace:
             OutputError: the output cannot be written.
             JournalError: there is no journal, or it cannot be used.
         """
-        with open_output(root):  # says where there is none, and makes nothing
+        with open_output(output, state_dir):  # says where there is none, and makes nothing
             pass
+        state = state_folder(output, state_dir)
         try:
-            lock = _lock(root)
+            lock = _lock(state, output)
         except OSError as problem:
-            raise OutputError(f"{root}: cannot be written: {problem.strerror}") from None
-        return cls._locked(root, lock, is_foreign=False)
+            raise OutputError(f"{_named(output, state)}: cannot be written: {problem.strerror}") from None
+        return cls._locked(state, lock, is_foreign=False)
 
     @classmethod
-    def _locked(cls, root: Path, lock: FileLock, *, is_foreign: bool) -> Self:
+    def _locked(cls, state: Path, lock: FileLock, *, is_foreign: bool) -> Self:
         try:
-            return cls(root, lock, Journal(root / STATE_FOLDER / FILE_NAME), is_foreign=is_foreign)
+            return cls(state, lock, Journal(state / FILE_NAME), is_foreign=is_foreign)
         except BaseException:
             lock.release()
             raise
@@ -125,13 +133,30 @@ class Workspace:
         """Remember how a run went, in the journal and in `summary.json`."""
         text = _json(summary.to_json())
         self.journal.set_meta(_SUMMARY, text)
-        path = self.root / STATE_FOLDER / "summary.json"
+        path = self.state / SUMMARY_FILE
         temporary = path.with_suffix(".new")
         try:
             temporary.write_text(text + "\n")
             temporary.replace(path)
         except OSError as problem:
             raise OutputError(f"{path}: cannot be written: {problem.strerror}; the results are stored") from problem
+
+    def publish_summary(self, output: str) -> None:
+        """Put the summary beside the results of a remote output; in a folder it is there already.
+
+        Raises:
+            OutputError: it cannot be stored.
+        """
+        if not is_remote(output):
+            return
+        copy = self.staging / SUMMARY_FILE
+        shutil.copyfile(self.state / SUMMARY_FILE, copy)
+        name = f"{STATE_FOLDER}/{SUMMARY_FILE}"
+        with closing(open_store(output)) as store:
+            store.check(name, replace=True)
+            store.put(str(copy), name)
+            for reason in store.sync([name]).values():
+                raise OutputError(f"{reason}; the results are stored")
 
     def metadata_file(self, settings: Settings) -> MetadataFile:
         """The metadata file that a run with these settings writes.
@@ -140,8 +165,13 @@ class Workspace:
             ConfigError: it cannot be written.
         """
         wanted = settings.output.metadata_file
+        if wanted != "none" and is_remote(settings.output.output):
+            raise ConfigError(
+                "--metadata-file is for folders; `status OUT --format parquet -o FILE` makes a table of the items of "
+                f"{settings.output.output}"
+            )
         return MetadataFile(
-            self.root,
+            Path(settings.output.output),
             self.staging,
             self.journal,
             None if wanted == "none" else wanted,
@@ -215,45 +245,51 @@ class OutputView:
 
 
 @contextmanager
-def open_output(root: str | PurePath) -> Iterator[OutputView]:
+def open_output(output: str | PurePath, state_dir: str | PurePath | None = None) -> Iterator[OutputView]:
     """Look at an output without changing it, also while a run works on it.
 
     Raises:
         JournalError: there is no journal, or it cannot be read.
     """
-    with _shared_lock(Path(root)) as in_use:
+    state = _existing(output, state_dir)
+    with _shared_lock(state) as in_use:
         pass  # a run that begins later does not touch the journal's file before its log is long
-    with closing(Journal(Path(root) / STATE_FOLDER / FILE_NAME, read_only=True, in_use=in_use)) as journal:
+    with closing(Journal(state / FILE_NAME, read_only=True, in_use=in_use)) as journal:
         yield OutputView(journal)
 
 
 @contextmanager
-def open_unused(root: Path) -> Iterator[Journal]:
+def open_unused(output: str | PurePath, state_dir: str | PurePath | None = None) -> Iterator[Journal]:
     """Look at the journal of an output without changing it, and let no run begin meanwhile.
 
     Raises:
         OutputLocked: a run works on this output.
         JournalError: there is no journal, or it cannot be read.
     """
-    with _shared_lock(root) as in_use:
+    state = _existing(output, state_dir)
+    with _shared_lock(state) as in_use:
         if in_use:
-            raise _locked_out(root)
-        with closing(Journal(root / STATE_FOLDER / FILE_NAME, read_only=True)) as journal:
+            raise _locked_out(output)
+        with closing(Journal(state / FILE_NAME, read_only=True)) as journal:
             yield journal
 
 
-def stored_settings(root: str | PurePath) -> Settings:
+def stored_settings(output: str | PurePath, state_dir: str | PurePath | None = None) -> Settings:
     """The settings of the last run on an output.
 
     Raises:
         JournalError: no run has been there, or its journal cannot be read.
         ConfigError: another version wrote settings that this one does not understand.
     """
-    with open_output(root) as view:
+    with open_output(output, state_dir) as view:
         settings = view.settings()
     if settings is None:
-        raise JournalError(f"{root}: the run that made this output had not begun; give its command again")
-    return replace(settings, output=replace(settings.output, output=str(root)))
+        raise JournalError(f"{output}: the run that made this output had not begun; give its command again")
+    return replace(
+        settings,
+        output=replace(settings.output, output=str(output)),
+        run=replace(settings.run, state_dir=None if state_dir is None else str(state_dir)),
+    )
 
 
 def _stored_settings(journal: Journal) -> Settings | None:
@@ -261,21 +297,21 @@ def _stored_settings(journal: Journal) -> Settings | None:
     return None if text is None else restore(json.loads(text))
 
 
-def _lock(root: Path) -> FileLock:
+def _lock(state: Path, output: str | PurePath) -> FileLock:
     """The lock of an output, acquired; the system releases it when its holder dies."""
-    lock = FileLock(root / STATE_FOLDER / "lock")
+    lock = FileLock(state / "lock")
     try:
         lock.acquire(timeout=_LOOK_S, poll_interval=_LOOK_S / 10)
     except Timeout:
-        raise _locked_out(root) from None
+        raise _locked_out(output) from None
     return lock
 
 
 @contextmanager
-def _shared_lock(root: Path) -> Iterator[bool]:
+def _shared_lock(state: Path) -> Iterator[bool]:
     """Keep runs from beginning; yields whether one is at work already. Only reads, so it works on any medium."""
     try:
-        handle = os.open(root / STATE_FOLDER / "lock", os.O_RDONLY)
+        handle = os.open(state / "lock", os.O_RDONLY)
     except OSError:  # no run has been there, or the journal may not be read either
         yield False
         return
@@ -292,12 +328,38 @@ def _shared_lock(root: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def _locked_out(root: Path) -> OutputLocked:
-    return OutputLocked(f"{root}: another run is working on this output; wait for it or name another -o")
+def _existing(output: str | PurePath, state_dir: str | PurePath | None) -> Path:
+    """The state folder of an output that a run has made.
+
+    Raises:
+        JournalError: it is remote, and this machine has no state of it.
+    """
+    state = state_folder(output, state_dir)
+    if is_remote(str(output)) and not (state / FILE_NAME).exists():
+        raise JournalError(
+            f"{output}: no state of it in {state}; it is on the machine that ran it, or where --state-dir said then"
+        )
+    return state
 
 
-def _holds_files(root: Path) -> bool:
-    """Whether there is anything in the output besides the state of earlier runs."""
+def _named(output: str | PurePath, state: Path) -> str:
+    """The folder to name in a message."""
+    return f"{state} (state of {output})" if is_remote(str(output)) else str(output)
+
+
+def _other(output: str | PurePath) -> str:
+    return "name another with --state-dir" if is_remote(str(output)) else "name another output with -o"
+
+
+def _locked_out(output: str | PurePath) -> OutputLocked:
+    return OutputLocked(f"{output}: another run is working on this output; wait for it or name another -o")
+
+
+def _holds_files(output: str) -> bool:
+    """Whether there may be anything in the output besides the state of earlier runs; a remote one is listed later."""
+    if is_remote(output):
+        return True
+    root = Path(output)
     if not root.is_dir():
         return False
     with os.scandir(root) as entries:  # closed at the first that is found: it may be a large folder

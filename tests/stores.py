@@ -9,8 +9,12 @@ from downloader.model.items import Fetched, Item, OutputName, PreviousResult, Re
 from downloader.model.spans import Phase, Span
 from downloader.storage.interface import Store
 from downloader.storage.local import LocalStore
+from downloader.storage.object_store import ObjectStore
 
-STORES: dict[str, Callable[[Path], Store]] = {"local": LocalStore}
+STORES: dict[str, Callable[[Path], Store]] = {
+    "local": LocalStore,
+    "memory": lambda root: ObjectStore(f"memory://{root}"),
+}
 """Every kind of store, made over a folder."""
 
 

@@ -11,9 +11,10 @@ import durable_runs
 import pytest
 from durable_runs import CASES, URLS, run_once
 
+from downloader.places import STATE_FOLDER
 from downloader.sinks.reading import ResultReader
 from downloader.storage.local import LocalStore
-from downloader.workspace import GROUPS_FOLDER, STATE_FOLDER, open_output
+from downloader.workspace import GROUPS_FOLDER, open_output
 
 ORDER = ["sync_staged", "check", "put", "sync", "record", "settle"]
 SLOW = {"webdataset, not full", "parquet"}

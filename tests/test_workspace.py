@@ -10,8 +10,9 @@ from downloader.config.settings import Settings
 from downloader.errors import JournalError, OutputError, OutputLocked
 from downloader.model.items import Fetched, Item
 from downloader.model.states import State
+from downloader.places import STATE_FOLDER
 from downloader.report.summary import Summary
-from downloader.workspace import STATE_FOLDER, Workspace, open_output, stored_settings
+from downloader.workspace import Workspace, open_output, stored_settings
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

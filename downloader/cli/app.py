@@ -53,7 +53,17 @@ Sources = Annotated[
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings file (TOML)")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the summary as JSON on stdout")]
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="output folder of a run")]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="output of a run: its folder or URL")]
+StateDir = Annotated[
+    str | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        envvar="DOWNLOADER_RUN__STATE_DIR",
+        show_envvar=False,
+        help="folder for the state of outputs given as URLs",
+    ),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -112,8 +122,14 @@ def retry(
     if kind is not None and everything:
         raise ConfigError("--kind and --all exclude each other; give one of them")
     wanted = _wanted(kind, everything=everything)
-    settings = override(stored_settings(out), flags)
+    settings = override(stored_settings(out, _state_dir(flags)), flags)
     _execute(settings, lambda stop: retry_pipeline(settings, wanted, stop=stop), as_json=as_json)
+
+
+def _state_dir(flags: Mapping[str, Mapping[str, object]]) -> str | None:
+    """The folder given with --state-dir, or by its variable."""
+    given = flags.get("run", {}).get("state_dir") or os.environ.get("DOWNLOADER_RUN__STATE_DIR")
+    return None if given is None else str(given)
 
 
 def _wanted(kinds: str | None, *, everything: bool) -> Callable[[FailureKind, int | None], bool]:
@@ -146,6 +162,7 @@ def status(
     file: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="file for the table, instead of stdout")
     ] = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Show the state of an output, as a summary or item by item."""
     from downloader.cli.show import failures_table, summary_text  # noqa: PLC0415
@@ -154,9 +171,9 @@ def status(
     if state is not None and state not in _STATES:
         raise ConfigError(f"--state: {state!r} is not a state; choose from {', '.join(_STATES)}")
     if table_format is not None or file is not None:
-        _write_item_table(out, table_format, file, state=state, kind=kind)
+        _write_item_table(out, state_dir, table_format, file, state=state, kind=kind)
         return
-    with open_output(out) as view:
+    with open_output(out, state_dir) as view:
         if failed:
             for line in failures_table(view.records(state="failed", kind=kind), get_terminal_size().columns):
                 typer.echo(line)
@@ -169,7 +186,15 @@ def status(
             typer.echo(summary_text(str(out), view.summary()))
 
 
-def _write_item_table(out: Path, wanted: str | None, file: Path | None, *, state: str | None, kind: str | None) -> None:
+def _write_item_table(
+    out: str,
+    state_dir: str | None,
+    wanted: str | None,
+    file: Path | None,
+    *,
+    state: str | None,
+    kind: str | None,
+) -> None:
     """Write the items of an output as a table: into a file, which appears whole or not at all, or to stdout."""
     from downloader.cli.streams import StdoutBytes  # noqa: PLC0415
     from downloader.tables import check_format, replaced_file, table_format_of  # noqa: PLC0415
@@ -183,7 +208,7 @@ def _write_item_table(out: Path, wanted: str | None, file: Path | None, *, state
     if chosen == "parquet" and file is None:
         raise ConfigError("--format parquet: name a file with -o; stdout takes csv and jsonl")
     check_format(chosen, "--format parquet")
-    with open_output(out) as view, replaced_file(file) if file else nullcontext(StdoutBytes()) as table:
+    with open_output(out, state_dir) as view, replaced_file(file) if file else nullcontext(StdoutBytes()) as table:
         view.write_items(table, chosen, state=state, kind=kind)
 
 
@@ -193,12 +218,13 @@ def verify(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="print the findings as one JSON object")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="have missing and changed results made again")] = False,
+    state_dir: StateDir = None,
 ) -> None:
     """Re-hash every result and compare it with the journal; changes nothing, unless told to --repair."""
     from downloader.cli.show import findings_text  # noqa: PLC0415
     from downloader.verification import verify as verify_output  # noqa: PLC0415
 
-    found = verify_output(out, repair=repair).to_json()
+    found = verify_output(out, repair=repair, state_dir=state_dir).to_json()
     typer.echo(json.dumps(found) if as_json else findings_text(str(out), found))
     raise typer.Exit(0 if found["good"] else 1)
 

@@ -172,5 +172,5 @@ def _megabytes(size: int) -> str:
 
 
 def _quoted(path: str) -> str:
-    text = str(Path(path))
+    text = path if "://" in path else str(Path(path))
     return f"'{text}'" if " " in text else text

@@ -16,8 +16,8 @@ from downloader.config.values import (
     Budget,
     Percent,
     Size,
-    check_folder,
     check_names,
+    check_output,
     parse_budget,
     parse_color,
     parse_columns,
@@ -233,7 +233,12 @@ class OutputOptions(Section):
     """Where results go and how they are named."""
 
     output: Accepts[str, str | PurePath] = option(
-        "downloads", "folder for the results", "-o", metavar="DIR", parse=parse_folder, check=check_folder
+        "downloads",
+        "folder for the results, or the URL of an object store, such as s3://bucket/prefix",
+        "-o",
+        metavar="DIR|URL",
+        parse=parse_folder,
+        check=check_output,
     )
     sink: Literal["files", "webdataset", "parquet"] = option(
         "files", "files, tars for training (00000.tar), or tables with the images in them (00000.parquet)"
@@ -290,6 +295,9 @@ class SourceOptions(Section):
 class RunOptions(Section):
     """How the run reports, and how many failures are acceptable."""
 
+    state_dir: Accepts[str | None, str | PurePath | None] = option(
+        None, "folder for the state of outputs given as URLs; none is the user's state folder", metavar="DIR"
+    )
     progress: Literal["auto", "bar", "plain", "json", "json-items", "none"] = option(
         "auto", "how progress is shown on stderr; json-items shows every outcome, too"
     )

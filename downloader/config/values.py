@@ -69,16 +69,34 @@ def parse_folder(text: str) -> str:
     return unquote(parts.path)
 
 
-def check_folder(path: str) -> None:
-    """Refuse URLs of object stores and other remote places, which pathlib would take for folders called `s3:`.
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
+
+
+def is_remote(output: str) -> bool:
+    """Whether an output is the URL of an object store, not a folder of this machine."""
+    scheme = _SCHEME.match(output)
+    return scheme is not None and scheme[1].lower() in _OBJECT_STORES
+
+
+def check_output(output: str) -> None:
+    """Refuse URLs that are not of object stores, which pathlib would take for folders called `https:`.
 
     Raises:
-        ValueError: it is one.
+        ValueError: it is one, or it has a password in it, or names no bucket.
     """
-    if _SCHEME.match(path) or _REMOTE.match(path):
+    if is_remote(output):
+        parts = urlsplit(output)
+        if "@" in parts.netloc and parts.scheme in {"s3", "s3a", "gs", "gcs"}:
+            raise ValueError(f"{masked(output)} has credentials in it; give them in the environment or in a file")
+        if parts.query or parts.fragment or any(part in {".", ".."} for part in parts.path.split("/")):
+            raise ValueError(f"{masked(output)} is not the URL of a prefix; write for example s3://bucket/prefix")
+        if not parts.netloc:
+            raise ValueError(f"{masked(output)} names no bucket; write for example s3://bucket/prefix")
+        return
+    if _SCHEME.match(output) or _REMOTE.match(output):
         raise ValueError(
-            f"{masked(path)} is a URL, and results go to folders of this machine: this version writes to no object "
-            "stores and servers; name a folder"
+            f"{masked(output)} is a URL to which results cannot be written; name a folder, or an object store such as "
+            "s3://bucket/prefix"
         )
 
 

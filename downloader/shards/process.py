@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -23,7 +23,7 @@ from downloader.shards.pipe import Pipe
 from downloader.sinks.selection import existing_outputs
 from downloader.stages import Stages
 from downloader.stop import Stop
-from downloader.storage.local import LocalStore
+from downloader.storage.places import open_store
 from downloader.supervisor import Supervisor
 from downloader.transform.processes import exit_with_parent, prepare
 
@@ -41,7 +41,6 @@ class ShardConfig:
     """
 
     settings: Settings
-    root: Path
     staging: Path
     processes: int
     is_foreign: bool
@@ -51,6 +50,20 @@ class ShardConfig:
     def limit_rate(self) -> int | None:
         """Bytes a second of the whole run."""
         return self.settings.download.limit_rate
+
+
+def configs(shares: Iterable[tuple[Settings, int]], *, staging: Path, is_foreign: bool) -> list[ShardConfig]:
+    """What each shard of this run is given, from its settings and its number of transform processes."""
+    return [
+        ShardConfig(
+            settings=settings,
+            staging=staging,
+            processes=processes,
+            is_foreign=is_foreign,
+            environment=dict(os.environ),
+        )
+        for settings, processes in shares
+    ]
 
 
 def run_shard(config: ShardConfig, receiver: Connection, sender: Connection) -> None:
@@ -89,7 +102,7 @@ class _Shard:
         self._feed = ShardFeed(self._outbox.post, is_stopped)
         self._local_feed = ShardLocalFeed(is_stopped)
         self._claims = _Claims(self._outbox.post, self._stop.aborted.is_set)
-        store = LocalStore(config.root)
+        store = open_store(settings.output.output)
         self._facts = DurableFacts(
             # The files of results that are packed are read, not moved: only the file of their group must be on disk.
             _nothing_lost if settings.makes_groups else store.sync_staged,

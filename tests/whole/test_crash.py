@@ -20,7 +20,7 @@ import unmeasured
 from support import Command, noisy
 
 from downloader import open_output
-from downloader.workspace import STATE_FOLDER
+from downloader.places import STATE_FOLDER
 
 END_S = 60.0
 """Seconds within which everything here must end."""

@@ -1,6 +1,7 @@
 """Where results go: what is in the way costs its item, a place that takes no more ends the run, URLs are refused."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,23 @@ def test_a_place_that_takes_no_more_ends_the_run(cli: Command, site: Site, optio
             assert cli("status", "out", "--json").json["failed"] == 0
 
 
-@pytest.mark.parametrize("output", ["s3://b/x", "gs://b", "https://h/x", "s3:/b/x", "file://elsewhere/x"])
-def test_remote_outputs_are_refused(cli: Command, output: str) -> None:
+@pytest.mark.parametrize(
+    ("output", "package", "module"),
+    [("s3://b/x", "s3fs", "s3fs"), ("gs://b", "gcsfs", "gcsfs"), ("az://b", "adlfs", "adlfs")],
+)
+def test_an_object_store_without_its_package(
+    cli: Command, monkeypatch: pytest.MonkeyPatch, output: str, package: str, module: str
+) -> None:
+    """Exit 2 with one line that says what to install, and no folder is made of the URL."""
+    monkeypatch.setitem(sys.modules, module, None)  # what Python takes for "not installed"
+    done = cli("run", "http://127.0.0.1:9/a.jpg", "-o", output, *QUIET, XDG_STATE_HOME=str(cli.folder / "state"))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"pip install {package}" in done.err
+    assert not (cli.folder / output.split(":", maxsplit=1)[0]).exists()
+
+
+@pytest.mark.parametrize("output", ["https://h/x", "s3:/b/x", "file://elsewhere/x"])
+def test_other_urls_are_refused_as_outputs(cli: Command, output: str) -> None:
     """Exit 2 with a message, and no folder is made of the URL."""
     done = cli("run", "http://127.0.0.1:9/a.jpg", "-o", output, *QUIET)
     assert done.code == 2

@@ -20,7 +20,7 @@ from runs import made, run
 from support import Command, Site, picture, send
 
 from downloader import open_output
-from downloader.workspace import STATE_FOLDER
+from downloader.places import STATE_FOLDER
 
 END_S = 60.0
 
