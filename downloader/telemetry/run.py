@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from downloader.config.settings import Mode
 from downloader.telemetry.counters import RunCounters
 from downloader.telemetry.interface import Observer, Observers, Sample
 from downloader.telemetry.meters import QueueMeter, StageMeters
 from downloader.telemetry.progress import Progress
+from downloader.telemetry.sampler import OwnUsageMeter
+from downloader.telemetry.timeline import TimelineRecorder
+from downloader.telemetry.trace import TraceWriter
 from downloader.telemetry.views import Style, view
 
 
@@ -15,17 +19,35 @@ class RunTelemetry:
     """The observers of a run, and what they know.
 
     `style` is that of progress, `mode` the command; items in hand get `grace_s` when the run is stopped; `others` are
-    told before these.
+    told before these. `timeline` is the file that the report draws its timeline from, `trace` that of `--trace`; either
+    is None where it is not wanted.
+
+    Raises:
+        OutputError: the trace cannot be written.
     """
 
-    def __init__(self, style: Style, mode: Mode, *, grace_s: float, others: Iterable[Observer] = ()) -> None:
+    def __init__(
+        self,
+        style: Style,
+        mode: Mode,
+        *,
+        grace_s: float,
+        others: Iterable[Observer] = (),
+        timeline: Path | None = None,
+        trace: Path | None = None,
+    ) -> None:
         self.started_s = time.monotonic()
         self._cpu_started_s = time.process_time()
         self.counters = RunCounters()
         self.stages = StageMeters()
         self.queue = QueueMeter()
+        self.usage = OwnUsageMeter()
         progress = Progress(view(style, mode=mode), self.counters, self.started_s, grace_s)
-        self.observers = Observers((*others, self.counters, self.stages, self.queue, progress))
+        self._trace = TraceWriter(trace, self.started_s) if trace else None
+        recorders: list[Observer] = [self._trace] if self._trace else []
+        if timeline:
+            recorders.append(TimelineRecorder(timeline, self.started_s))
+        self.observers = Observers((*others, self.counters, self.stages, self.queue, *recorders, progress))
 
     @property
     def cpu_s(self) -> float:
@@ -35,6 +57,11 @@ class RunTelemetry:
     def sample(self, sample: Sample) -> None:
         """Pass a sample on."""
         self.observers.sample(sample)
+
+    def abandon(self) -> None:
+        """Close the trace of a run that never begins; does nothing after `close`."""
+        if self._trace:
+            self._trace.close()
 
     def close(self, last: Sample) -> None:
         """Pass the last sample and the end on."""
