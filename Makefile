@@ -8,7 +8,8 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports test-shards test-readers test-img2dataset crash corpus bench bench-coordinator bench-peers clean
+	test-transports test-shards test-readers test-img2dataset test-browser crash corpus bench bench-coordinator bench-peers \
+	clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +87,10 @@ crash: $(INSTALLED)  ## slow: kill real processes many times, with 1, 2 and 4 sh
 
 test-img2dataset: $(INSTALLED)  ## slow: 2,000 rows as img2dataset makes them; beside it where `make bench-peers` has installed it
 	$(BIN)/python -m pytest -m img2dataset tests/peers
+
+test-browser: $(INSTALLED)  ## open reports in Chromium, which must be installed (apt-get install chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
+	$(BIN)/python -m pytest -m browser tests/browser
 
 corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py

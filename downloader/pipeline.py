@@ -53,7 +53,7 @@ from downloader.supervisor import GRACE_S, Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
 from downloader.transform.libraries import check_libraries
-from downloader.workspace import Workspace
+from downloader.workspace import OutputView, Workspace
 from downloader.writer import Writer
 
 if TYPE_CHECKING:
@@ -132,11 +132,9 @@ class _Run:
         self._metadata = workspace.metadata_file(settings)
         duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
         self._telemetry = RunTelemetry(
-            "none" if settings.run.quiet else settings.run.progress,
-            settings.mode,
-            grace_s=GRACE_S,
-            others=[duplicates] if duplicates else [],
+            settings, grace_s=GRACE_S, others=[duplicates] if duplicates else [], timeline=workspace.timeline
         )
+        stack.callback(self._telemetry.abandon)
         results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
             open_sink(
@@ -253,6 +251,9 @@ class _Run:
             waits=self._scheduler.waits(),
             in_hand=gauges.in_hand,
             is_stopping=self._stop.draining.is_set(),
+            parent=self._telemetry.usage.usage(),
+            shards=gauges.shards_usage,
+            workers=gauges.workers,
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -289,6 +290,10 @@ class _Run:
         )
         self._workspace.store_summary(summary)
         self._metadata.write_at_end(self._settings.source.caption_column, self._stop)
+        if self._settings.run.report and not self._stop.aborted.is_set():
+            from downloader.run_report import report_run  # noqa: PLC0415 - 20 ms that nobody waits for before the end
+
+            report_run(OutputView(journal), self._workspace.root, summary.duration_s)
         return summary
 
     def _why_given_up(self) -> str | None:

@@ -31,6 +31,7 @@ from downloader.report.versions import versions
 
 STATE_FOLDER = ".downloader"
 GROUPS_FOLDER = "groups"
+REPORT, TIMELINE = "report.html", "timeline.json"
 _SETTINGS, _SUMMARY = "settings", "summary"
 _LOOK_S = 0.2
 """Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
@@ -43,6 +44,7 @@ class Workspace:
         root: the output folder.
         staging: the folder for bytes on their way.
         groups: the folder for the files of groups that are not sealed.
+        timeline: the file of how the last run went over time.
         journal: what is known of every item.
         is_foreign: whether the output folder held something before any run worked on it.
     """
@@ -51,6 +53,7 @@ class Workspace:
         self.root = root
         self.staging = root / STATE_FOLDER / "staging"
         self.groups = root / STATE_FOLDER / GROUPS_FOLDER
+        self.timeline = root / STATE_FOLDER / TIMELINE
         self.journal = journal
         self.is_foreign = is_foreign
         self._lock = lock
@@ -179,6 +182,10 @@ class OutputView:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.records = journal.records
+        self.failure_groups = journal.failure_groups
+        self.sources = journal.sources
+        self.stored_samples = journal.stored_samples
+        self.timings = journal.timings
 
     def settings(self) -> Settings | None:
         """The settings of the last run; None where it had not begun."""
@@ -253,7 +260,8 @@ def stored_settings(root: str | PurePath) -> Settings:
         settings = view.settings()
     if settings is None:
         raise JournalError(f"{root}: the run that made this output had not begun; give its command again")
-    return replace(settings, output=replace(settings.output, output=str(root)))
+    run = replace(settings.run, trace=None)  # the trace of that run is not to be replaced
+    return replace(settings, output=replace(settings.output, output=str(root)), run=run)
 
 
 def _stored_settings(journal: Journal) -> Settings | None:

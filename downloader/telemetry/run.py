@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from downloader.config.settings import Mode
+from downloader.config.settings import Settings
 from downloader.telemetry.counters import RunCounters
 from downloader.telemetry.interface import Observer, Observers, Sample
 from downloader.telemetry.meters import QueueMeter, StageMeters
@@ -12,15 +12,14 @@ from downloader.telemetry.progress import Progress
 from downloader.telemetry.sampler import OwnUsageMeter
 from downloader.telemetry.timeline import TimelineRecorder
 from downloader.telemetry.trace import TraceWriter
-from downloader.telemetry.views import Style, view
+from downloader.telemetry.views import view
 
 
 class RunTelemetry:
     """The observers of a run, and what they know.
 
-    `style` is that of progress, `mode` the command; items in hand get `grace_s` when the run is stopped; `others` are
-    told before these. `timeline` is the file that the report draws its timeline from, `trace` that of `--trace`; either
-    is None where it is not wanted.
+    `settings` are those of the run; items in hand get `grace_s` when it is stopped; `others` are told before these.
+    `timeline` is the file for what the report shows over time.
 
     Raises:
         OutputError: the trace cannot be written.
@@ -28,13 +27,11 @@ class RunTelemetry:
 
     def __init__(
         self,
-        style: Style,
-        mode: Mode,
+        settings: Settings,
         *,
         grace_s: float,
+        timeline: Path,
         others: Iterable[Observer] = (),
-        timeline: Path | None = None,
-        trace: Path | None = None,
     ) -> None:
         self.started_s = time.monotonic()
         self._cpu_started_s = time.process_time()
@@ -42,10 +39,12 @@ class RunTelemetry:
         self.stages = StageMeters()
         self.queue = QueueMeter()
         self.usage = OwnUsageMeter()
-        progress = Progress(view(style, mode=mode), self.counters, self.started_s, grace_s)
-        self._trace = TraceWriter(trace, self.started_s) if trace else None
+        run = settings.run
+        style = "none" if run.quiet else run.progress
+        progress = Progress(view(style, mode=settings.mode), self.counters, self.started_s, grace_s)
+        self._trace = TraceWriter(Path(run.trace), self.started_s) if run.trace else None
         recorders: list[Observer] = [self._trace] if self._trace else []
-        if timeline:
+        if run.report:
             recorders.append(TimelineRecorder(timeline, self.started_s))
         self.observers = Observers((*others, self.counters, self.stages, self.queue, *recorders, progress))
 
