@@ -314,7 +314,6 @@ def _execute(
     from downloader.cli.process import set_up  # noqa: PLC0415
     from downloader.cli.show import summary_text  # noqa: PLC0415
     from downloader.report.budget import allows  # noqa: PLC0415
-    from downloader.run_report import report_path  # noqa: PLC0415
     from downloader.stop import Stop, exit_code  # noqa: PLC0415
 
     stop = Stop()
@@ -327,6 +326,8 @@ def _execute(
     if settings.run.shows_summary(good=good):
         typer.echo(summary_text(settings.output.output, shown), err=True)
         if settings.run.report:
+            from downloader.run_report import report_path  # noqa: PLC0415
+
             typer.echo(f"  report: {report_path(Path(settings.output.output))}", err=True)
     if stop.signal is not None:
         raise typer.Exit(exit_code(stop.signal))

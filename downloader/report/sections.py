@@ -57,6 +57,7 @@ def _number(value: float | None) -> str:
 
 def _notes(summary: Mapping[str, Any]) -> str:
     notes = [f"given up: {summary['gave_up']}"] if summary.get("gave_up") else []
+    notes += [summary["bottleneck_reason"]] if summary.get("bottleneck_reason") else []
     notes += ["stopped early"] if summary.get("interrupted") else []
     notes += [f"caution: {caution}" for caution in summary.get("cautions") or ()]
     return "".join(f'<p class="note">{text(note)}</p>' for note in notes)
