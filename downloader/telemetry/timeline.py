@@ -18,7 +18,7 @@ from typing import Any
 
 from downloader.model.items import Fact, Failed, Fetched, Skipped, Stored, Transformed, Unchanged, Url
 from downloader.model.spans import Phase, Span
-from downloader.telemetry.interface import ProcessUsage, Sample
+from downloader.telemetry.interface import Sample
 from downloader.telemetry.meters import Histogram
 from downloader.telemetry.series import Grid, Series
 from downloader.telemetry.span_sample import SLICE_S, SpanSample
@@ -32,7 +32,8 @@ _CODES = {phase: code for code, phase in enumerate(_PHASES)}
 _SAVE_INTERVAL_S = 15.0
 _MAX_SAVE_SHARE = 0.002
 """Share of the time that may go into saving."""
-_CPU_INTERVAL_S = 0.5
+_MAX_CPU_STALENESS_S = 1.0
+"""Meters look twice a second, and shards tell what they have seen four times a second."""
 _COUNTED = ("downloaded", "transformed", "stored", "failed", "bytes_downloaded", "bytes_written")
 _CPU = ("cpu_parent_s", "cpu_shards_s", "cpu_workers_s")
 _MEMORY = ("rss_parent_bytes", "rss_shards_bytes", "rss_workers_bytes")
@@ -52,7 +53,8 @@ class Timeline:
         self._series = {name: self._grid.series() for name in summed}
         self._series |= {name: self._grid.series(max) for name in ("queue_max", *_MEMORY)}
         self._queue_size = 0
-        self._usage: tuple[float, tuple[ProcessUsage, ...]] = (0.0, (ProcessUsage(),) * 3)
+        self._cpu: dict[str, tuple[float, float]] = {}
+        """By series: when CPU time was last seen to grow, and what it was then."""
         self._lanes: dict[str, tuple[int, Series]] = {}
         self._spans = SpanSample()
         self._phases = {phase: Histogram() for phase in Phase}
@@ -126,11 +128,16 @@ class Timeline:
         used = (sample.parent, sample.shards, sample.workers)
         for name, usage in zip(_MEMORY, used, strict=True):
             self._series[name].put(bucket, usage.rss_bytes)
-        before_s, before = self._usage
-        if at_s - before_s >= _CPU_INTERVAL_S:
-            self._usage = at_s, used
-            for name, old, new in zip(_CPU, before, used, strict=True):
-                self._grid.spread(self._series[name], before_s, at_s, max(new.cpu_s - old.cpu_s, 0.0))
+        for name, usage in zip(_CPU, used, strict=True):
+            self._look_at_cpu(name, usage.cpu_s, at_s)
+
+    def _look_at_cpu(self, name: str, cpu_s: float, at_s: float) -> None:
+        """Spread CPU time over the time since it was last seen to grow: it is told every now and then only."""
+        before_s, before_cpu_s = self._cpu.get(name, (0.0, 0.0))
+        if cpu_s > before_cpu_s:
+            self._cpu[name] = at_s, cpu_s
+            start_s = max(before_s, at_s - _MAX_CPU_STALENESS_S)
+            self._grid.spread(self._series[name], start_s, at_s, cpu_s - before_cpu_s)
 
     # -- the whole -----------------------------------------------------------------------------------------------------
 

@@ -73,6 +73,18 @@ def test_samples_become_queue_memory_and_cpu_time() -> None:
     assert max(series["rss_parent_bytes"]) == 1000
 
 
+def test_cpu_time_that_is_told_late_makes_no_gaps() -> None:
+    """Shards tell it every now and then, in another rhythm than that of the samples."""
+    timeline = Timeline(started_s=0.0)
+    for tenth in range(101):
+        told_s = tenth / 10 // 0.7 * 0.7
+        timeline.look(a_sample(tenth / 10, shards=ProcessUsage(cpu_s=1.5 * told_s)))
+    made = timeline.to_json()
+    rates = [seconds / made["bucket_s"] for seconds in made["series"]["cpu_shards_s"]]
+    assert rates[2:48] == pytest.approx([1.5] * 46, rel=0.2)
+    assert sum(made["series"]["cpu_shards_s"]) == pytest.approx(1.5 * 9.8)
+
+
 def test_lanes_are_bounded() -> None:
     timeline = Timeline(started_s=0.0)
     for number in range(MAX_LANES + 20):
