@@ -86,6 +86,13 @@ def test_bytes_that_were_only_fetched_are_not_decoded(cli: Command, site: Site) 
     assert "No image to show" in report_of(cli).read_text("utf-8")
 
 
+@pytest.mark.parametrize("sink", ["webdataset", "parquet"])
+def test_results_in_groups_are_shown(cli: Command, site: Site, sink: str) -> None:
+    site.pages = {"/a.jpg": picture(), "/b.jpg": picture(seed=2)}
+    run(cli, f"{site.url}/a.jpg", f"{site.url}/b.jpg", "--sink", sink, "-r", "64")
+    assert report_of(cli).read_text("utf-8").count("<figcaption>after</figcaption>") == 2
+
+
 def test_no_secret_is_in_it(cli: Command, site: Site) -> None:
     site.pages = {"/a.jpg?token=s3cret": picture()}
     url = site.url.replace("://", "://user:s3cret@")
