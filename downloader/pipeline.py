@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from downloader.config.settings import DownloadOptions, Settings
+from downloader.config.settings import Settings
 from downloader.cpus import usable_cpus
 from downloader.errors import Unaccounted
 from downloader.failure_limit import FailureLimit
@@ -39,7 +39,7 @@ from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
-from downloader.scheduling.circuit_breaker import CircuitBreaker
+from downloader.scheduling.circuit_breaker import breaker_of
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.shards.shares import shard_count, shares_of
@@ -154,7 +154,7 @@ class _Run:
         self._scheduler: Scheduler[Any] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
-            breaker=_breaker(settings.download),
+            breaker=breaker_of(settings.download),
             stopped=stop.draining.is_set,
         )
         backlog = Backlog(journal.open_local, stop.draining.is_set)
@@ -238,22 +238,15 @@ class _Run:
         self._limit.check(self._telemetry.counters.failures, self._telemetry.counters.done)
 
     def _sample(self) -> Sample:
-        planner, gauges = self._planner, self._stages.gauges()
-        return Sample(
+        planner = self._planner
+        return self._stages.gauges().sample(
             at_s=time.monotonic(),
             listed=planner.listed,
             planned=planner.is_complete,
             finished_before=planner.finished_before,
-            queue_depth=gauges.queue_depth,
-            queue_size=gauges.queue_size,
-            worker_rss_bytes=gauges.worker_rss_bytes,
-            received_bytes=gauges.received_bytes,
             waits=self._scheduler.waits(),
-            in_hand=gauges.in_hand,
             is_stopping=self._stop.draining.is_set(),
             parent=self._telemetry.usage.usage(),
-            shards=gauges.shards_usage,
-            workers=gauges.workers,
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -304,9 +297,3 @@ class _Run:
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
         return cautions(insecure=insecure, options_ignored=self._seen.options_ignored, empty_sources=self._seen.empty)
-
-
-def _breaker(settings: DownloadOptions) -> CircuitBreaker:
-    """Hosts that refuse at once are given as long as one request may hang, and no more than the default for that."""
-    attempts = None if settings.host_failures == "off" else settings.host_failures
-    return CircuitBreaker(attempts, min(settings.timeout, DownloadOptions().timeout))

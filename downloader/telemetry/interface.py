@@ -76,6 +76,35 @@ class Gauges:
     shards_usage: ProcessUsage = ProcessUsage()
     workers: ProcessUsage = ProcessUsage()
 
+    def sample(
+        self,
+        *,
+        at_s: float,
+        listed: int,
+        planned: bool,
+        finished_before: int,
+        waits: Sequence[HostWait],
+        is_stopping: bool,
+        parent: ProcessUsage,
+    ) -> Sample:
+        """A sample of the run with these gauges, and what else it is made of."""
+        return Sample(
+            at_s=at_s,
+            listed=listed,
+            planned=planned,
+            finished_before=finished_before,
+            queue_depth=self.queue_depth,
+            queue_size=self.queue_size,
+            worker_rss_bytes=self.worker_rss_bytes,
+            received_bytes=self.received_bytes,
+            waits=waits,
+            in_hand=self.in_hand,
+            is_stopping=is_stopping,
+            parent=parent,
+            shards=self.shards_usage,
+            workers=self.workers,
+        )
+
 
 def together(every: Sequence[Gauges]) -> Gauges:
     """The gauges of several groups of stages as those of one."""
