@@ -8,7 +8,8 @@ export COVERAGE_FILE := $(CURDIR)/.coverage-data/data
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hooks demo test check fmt format-check lint type arch coverage matrix constraints \
-	test-transports test-shards test-readers test-stores test-img2dataset crash corpus bench bench-coordinator bench-peers clean
+	test-transports test-shards test-readers test-stores test-img2dataset test-browser crash corpus bench \
+	bench-coordinator bench-peers clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +93,10 @@ test-stores:  ## slow: object stores against a real S3-compatible server, with f
 	.venv-stores/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stores]' \
 		pytest hypothesis pytest-httpserver jsonschema
 	.venv-stores/bin/python -m pytest -m stores tests/storage
+
+test-browser: $(INSTALLED)  ## open reports in Chromium, which must be installed (apt-get install chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
+	$(BIN)/python -m pytest -m browser tests/browser
 
 corpus: $(INSTALLED)  ## every file in DOWNLOADER_CORPUS=FOLDER must get a sensible outcome
 	$(BIN)/python -m pytest -s tests/transform/test_corpus.py

@@ -66,6 +66,7 @@ class LocalStage:
         emit: takes every fact, before `hand_on` passes the file to the next stage.
         hand_on: the next stage; None where there is none.
         stop: ends the stage early.
+        thread_prefix: what the names of its threads begin with.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class LocalStage:
         emit: Emit,
         hand_on: HandOn | None,
         stop: Stop,
+        thread_prefix: str = "",
     ) -> None:
         self._feed = feed
         self.threads = threads
@@ -86,10 +88,11 @@ class LocalStage:
         self._emit = emit
         self._hand_on = hand_on
         self._stop = stop
+        self._thread_prefix = thread_prefix
 
     def run(self) -> None:
         """Work until the backlog is empty or the run stops; raises what ended a thread."""
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="local") as pool:
+        with ThreadPoolExecutor(self.threads, thread_name_prefix=f"{self._thread_prefix}local") as pool:
             loops = [pool.submit(self._loop) for _ in range(self.threads)]
             for loop in loops:
                 loop.result()

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from downloader.config.settings import DownloadOptions, Settings
+from downloader.config.settings import Settings
 from downloader.cpus import usable_cpus
 from downloader.errors import Unaccounted
 from downloader.failure_limit import FailureLimit
@@ -37,7 +37,7 @@ from downloader.report.figures import with_figures
 from downloader.report.summary import Summary, summary_of
 from downloader.report.versions import versions
 from downloader.scheduling.backlog import Backlog
-from downloader.scheduling.circuit_breaker import CircuitBreaker
+from downloader.scheduling.circuit_breaker import breaker_of
 from downloader.scheduling.scheduler import Scheduler, read_plan
 from downloader.screening import Duplicates, Screening
 from downloader.shards.shares import shard_count, shares_of
@@ -51,7 +51,7 @@ from downloader.supervisor import GRACE_S, Supervisor
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.run import RunTelemetry
 from downloader.transform.libraries import check_libraries
-from downloader.workspace import Workspace
+from downloader.workspace import OutputView, Workspace
 from downloader.writer import Writer
 
 if TYPE_CHECKING:
@@ -130,11 +130,9 @@ class _Run:
         self._metadata = workspace.metadata_file(settings)
         duplicates = Duplicates(journal.find_duplicate) if settings.source.dedup else None
         self._telemetry = RunTelemetry(
-            "none" if settings.run.quiet else settings.run.progress,
-            settings.mode,
-            grace_s=GRACE_S,
-            others=[duplicates] if duplicates else [],
+            settings, grace_s=GRACE_S, others=[duplicates] if duplicates else [], timeline=workspace.timeline
         )
+        stack.callback(self._telemetry.abandon)
         results: type[Transformed | Fetched] = Transformed if settings.makes_images else Fetched
         self._writer = Writer(
             open_sink(
@@ -154,7 +152,7 @@ class _Run:
         self._scheduler: Scheduler[Any] = Scheduler(
             per_host=settings.concurrency.per_host,
             host_delay_s=settings.download.host_delay,
-            breaker=_breaker(settings.download),
+            breaker=breaker_of(settings.download),
             stopped=stop.draining.is_set,
         )
         backlog = Backlog(journal.open_local, stop.draining.is_set)
@@ -231,19 +229,15 @@ class _Run:
         self._limit.check(self._telemetry.counters.failures, self._telemetry.counters.done)
 
     def _sample(self) -> Sample:
-        planner, gauges = self._planner, self._stages.gauges()
-        return Sample(
+        planner = self._planner
+        return self._stages.gauges().sample(
             at_s=time.monotonic(),
             listed=planner.listed,
             planned=planner.is_complete,
             finished_before=planner.finished_before,
-            queue_depth=gauges.queue_depth,
-            queue_size=gauges.queue_size,
-            worker_rss_bytes=gauges.worker_rss_bytes,
-            received_bytes=gauges.received_bytes,
             waits=self._scheduler.waits(),
-            in_hand=gauges.in_hand,
-            is_stopping=self._stop.draining.is_set(),
+            is_stopping=self._stop.signal is not None,
+            parent=self._telemetry.usage.usage(),
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -280,7 +274,11 @@ class _Run:
         )
         self._workspace.store_summary(summary)
         self._metadata.write_at_end(self._settings.source.caption_column, self._stop)
-        self._workspace.publish_summary(self._settings.output.output)
+        if self._settings.run.report and not self._stop.aborted.is_set():
+            from downloader.run_report import report_run  # noqa: PLC0415 - 20 ms that nobody waits for before the end
+
+            report_run(OutputView(journal), self._settings.output.output, self._workspace.state, summary.duration_s)
+        self._workspace.publish(self._settings.output.output)
         return summary
 
     def _why_given_up(self) -> str | None:
@@ -291,9 +289,3 @@ class _Run:
     def _cautions(self) -> tuple[str, ...]:
         insecure = self._settings.download.insecure and not self._settings.is_local
         return cautions(insecure=insecure, options_ignored=self._seen.options_ignored, empty_sources=self._seen.empty)
-
-
-def _breaker(settings: DownloadOptions) -> CircuitBreaker:
-    """Hosts that refuse at once are given as long as one request may hang, and no more than the default for that."""
-    attempts = None if settings.host_failures == "off" else settings.host_failures
-    return CircuitBreaker(attempts, min(settings.timeout, DownloadOptions().timeout))

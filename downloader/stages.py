@@ -15,8 +15,8 @@ from downloader.model.items import Item
 from downloader.scheduling.interface import Emit, Feed
 from downloader.screening import Screening
 from downloader.stop import Stop
-from downloader.telemetry.interface import Gauges
-from downloader.telemetry.sampler import largest_rss_bytes
+from downloader.telemetry.interface import Gauges, ProcessUsage
+from downloader.telemetry.sampler import OwnUsageMeter, UsageMeter, largest_rss_bytes
 from downloader.transform.processes import fork_server_pids
 from downloader.transform.stage import TransformStage
 
@@ -65,6 +65,7 @@ class Stages:
         screening: decides what is wanted.
         emit: takes every fact.
         stop: ends the stages early.
+        name: of the shard that they are in, for the names of threads; empty without shards.
     """
 
     def __init__(
@@ -78,8 +79,12 @@ class Stages:
         screening: Screening,
         emit: Emit,
         stop: Stop,
+        name: str = "",
     ) -> None:
         self._settings = settings
+        self._thread_prefix = f"{name}/" if name else ""
+        self._usage = OwnUsageMeter() if name else None
+        self._worker_usage = UsageMeter()
         self._staging = staging
         self._feed = feed
         self._screening = screening
@@ -111,6 +116,7 @@ class Stages:
             emit=self._emit,
             hand_on=self._transform.handoff.put if self._transform else None,
             stop=self._stop,
+            thread_prefix=self._thread_prefix,
         )
 
     def _download_stage(self) -> "DownloadStage":
@@ -127,6 +133,7 @@ class Stages:
             hand_on=handoff.put if handoff else None,
             waited_s=lambda: handoff.waited_s if handoff else 0.0,
             stop=self._stop,
+            thread_prefix=self._thread_prefix,
         )
 
     def task(self, item: Item) -> "FetchTask":
@@ -192,4 +199,6 @@ class Stages:
             threads=download.threads if download else self._local.threads,
             pace=download.pace if download else None,
             transport=download.transport if download else None,
+            shards_usage=self._usage.usage() if self._usage else ProcessUsage(),
+            workers=self._worker_usage.usage(transform.pids() if transform else ()),
         )

@@ -37,6 +37,7 @@ from downloader.storage.places import open_store
 
 GROUPS_FOLDER = "groups"
 SUMMARY_FILE = "summary.json"
+REPORT, TIMELINE = "report.html", "timeline.json"
 _SETTINGS, _SUMMARY = "settings", "summary"
 _LOOK_S = 0.2
 """Seconds that a run waits for its lock: those who look hold it for a moment, to see whether a run does."""
@@ -49,6 +50,7 @@ class Workspace:
         state: the folder of this state.
         staging: the folder for bytes on their way.
         groups: the folder for the files of groups that are not sealed.
+        timeline: the file of how the last run went over time.
         journal: what is known of every item.
         is_foreign: whether the output folder held something before any run worked on it.
     """
@@ -57,6 +59,7 @@ class Workspace:
         self.state = state
         self.staging = state / "staging"
         self.groups = state / GROUPS_FOLDER
+        self.timeline = state / TIMELINE
         self.journal = journal
         self.is_foreign = is_foreign
         self._lock = lock
@@ -141,21 +144,23 @@ class Workspace:
         except OSError as problem:
             raise OutputError(f"{path}: cannot be written: {problem.strerror}; the results are stored") from problem
 
-    def publish_summary(self, output: str) -> None:
-        """Put the summary beside the results of a remote output; in a folder it is there already.
+    def publish(self, output: str) -> None:
+        """Put summary and report beside the results of a remote output; in a folder they are there already.
 
         Raises:
-            OutputError: it cannot be stored.
+            OutputError: they cannot be stored.
         """
         if not is_remote(output):
             return
-        copy = self.staging / SUMMARY_FILE
-        shutil.copyfile(self.state / SUMMARY_FILE, copy)
-        name = f"{STATE_FOLDER}/{SUMMARY_FILE}"
+        names = []
         with closing(open_store(output)) as store:
-            store.check(name, replace=True)
-            store.put(str(copy), name)
-            for reason in store.sync([name]).values():
+            for file in (SUMMARY_FILE, REPORT):
+                if (self.state / file).exists():
+                    copy = shutil.copyfile(self.state / file, self.staging / file)
+                    names.append(name := f"{STATE_FOLDER}/{file}")
+                    store.check(name, replace=True)
+                    store.put(str(copy), name)
+            for reason in store.sync(names).values():
                 raise OutputError(f"{reason}; the results are stored")
 
     def metadata_file(self, settings: Settings) -> MetadataFile:
@@ -209,6 +214,10 @@ class OutputView:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.records = journal.records
+        self.failure_groups = journal.failure_groups
+        self.sources = journal.sources
+        self.stored_samples = journal.stored_samples
+        self.timings = journal.timings
 
     def settings(self) -> Settings | None:
         """The settings of the last run; None where it had not begun."""
@@ -288,7 +297,8 @@ def stored_settings(output: str | PurePath, state_dir: str | PurePath | None = N
     return replace(
         settings,
         output=replace(settings.output, output=str(output)),
-        run=replace(settings.run, state_dir=None if state_dir is None else str(state_dir)),
+        # The trace of that run is not to be replaced.
+        run=replace(settings.run, trace=None, state_dir=None if state_dir is None else str(state_dir)),
     )
 
 

@@ -230,6 +230,24 @@ def verify(
 
 
 @app.command()
+def report(
+    out: Out,
+    *,
+    open_it: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Build the HTML report of an output, also while a run is at work on it; prints its path."""
+    import webbrowser  # noqa: PLC0415
+
+    from downloader.run_report import rebuild_report  # noqa: PLC0415
+
+    path = rebuild_report(out, state_dir)
+    typer.echo(str(path))
+    if open_it and not webbrowser.open(path.absolute().as_uri()):
+        _say(f"no browser was found; open {path}")
+
+
+@app.command()
 @with_options("concurrency", "run")
 def demo(
     *,
@@ -288,7 +306,6 @@ def _reserve(name: str, what: str) -> None:
         raise NotThereYet(f"`downloader {name}` is not there yet: it comes with a later version")
 
 
-_reserve("report", "Build the HTML report of a run")
 _reserve("bench", "Measure threads against processes on this machine")
 
 
@@ -335,6 +352,13 @@ def _execute(
     good = allows(settings.run.allow_failures, summary.failed, summary.total) and not summary.gave_up
     if settings.run.shows_summary(good=good):
         typer.echo(summary_text(settings.output.output, shown), err=True)
+        if settings.run.report:
+            from downloader.places import state_folder  # noqa: PLC0415
+            from downloader.workspace import REPORT  # noqa: PLC0415
+
+            typer.echo(
+                f"  {'report':<11} {state_folder(settings.output.output, settings.run.state_dir) / REPORT}", err=True
+            )
     if stop.signal is not None:
         raise typer.Exit(exit_code(stop.signal))
     raise typer.Exit(0 if good or failures_expected else 1)

@@ -305,6 +305,10 @@ class RunOptions(Section):
     log_level: Literal["debug", "info", "warning", "error"] = option(
         "warning", "least severe log message shown on stderr"
     )
+    report: bool = option(True, "write the report, OUT/.downloader/report.html, at the end of the run")
+    trace: Accepts[str | None, str | PurePath | None] = option(
+        None, "write what every thread and process did, for ui.perfetto.dev; ends in .gz: compressed", metavar="FILE"
+    )
     allow_failures: Accepts[Budget, int | str | Percent] = option(
         0,
         "failures, or share of the items, that still exit with 0",

@@ -38,6 +38,7 @@ class DownloadStage:
         hand_on: the next stage; None where there is none.
         waited_s: seconds that threads have waited in `hand_on` so far.
         stop: ends the stage early.
+        thread_prefix: what the names of its threads begin with.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DownloadStage:
         hand_on: HandOn | None,
         waited_s: Callable[[], float],
         stop: Stop,
+        thread_prefix: str = "",
     ) -> None:
         self._settings = settings
         self._staging = staging
@@ -60,6 +62,7 @@ class DownloadStage:
         self._hand_on = hand_on
         self._waited_s = waited_s
         self._stop = stop
+        self._thread_prefix = thread_prefix
         self._session = Session(settings.download)
         limit_rate = settings.download.limit_rate
         self._rate = ByteRate(limit_rate) if limit_rate else None
@@ -101,7 +104,7 @@ class DownloadStage:
     def run(self) -> None:
         """Work until there is nothing left or the run stops; raises what ended a thread."""
         threads = MAX_LIMIT if self._limiter else self.threads
-        with ThreadPoolExecutor(threads, thread_name_prefix="download") as pool:
+        with ThreadPoolExecutor(threads, thread_name_prefix=f"{self._thread_prefix}download") as pool:
             if self._limiter:
                 self._feed.limit(self._limiter.limit)
             loops = [pool.submit(self._loop) for _ in range(threads)]

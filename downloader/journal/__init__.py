@@ -15,6 +15,7 @@
 The only user of sqlite3. The planner thread and the writer thread write; every other thread reads.
 """
 
+from downloader.journal.excerpts import StoredItem
 from downloader.journal.journal import Journal
 from downloader.journal.keys import make_key
 from downloader.journal.planning import NameOptions, Namer, OverwritePolicy, RetryFilter
@@ -34,6 +35,7 @@ __all__ = [
     "Namer",
     "OverwritePolicy",
     "RetryFilter",
+    "StoredItem",
     "Written",
     "WrittenFile",
     "make_key",

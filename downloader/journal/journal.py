@@ -1,16 +1,17 @@
 """The journal as one object, which threads share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from downloader.journal import bodies, facts, groups, planning, schema, shape, views
+from downloader.journal import bodies, excerpts, facts, groups, planning, schema, shape, views
 from downloader.journal.database import Database
+from downloader.journal.excerpts import StoredItem
 from downloader.journal.planning import NameOptions, Namer, OverwritePolicy, Plan, RetryFilter
 from downloader.journal.shape import ItemShape
 from downloader.journal.views import CommonFailure, Written
-from downloader.model.counts import Counts
+from downloader.model.counts import Counts, FailureGroup
 from downloader.model.groups import Extent, GroupState, RecordedRow
 from downloader.model.items import Fact, Fetched, Item, Row
 from downloader.model.states import TERMINAL, State
@@ -199,3 +200,21 @@ class Journal:
     def records(self, *, state: str | None = None, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """The items as `status --items` shows them, in list order, one at a time."""
         return views.records(self._database, state, kind)
+
+    # -- for the report ------------------------------------------------------------------------------------------------
+
+    def failure_groups(self, limit: int) -> tuple[list[FailureGroup], int]:
+        """The largest groups of failures, over all runs, and how many groups there are."""
+        return excerpts.failure_groups(self._database, limit)
+
+    def sources(self, ids: Iterable[int]) -> dict[int, str]:
+        """The masked sources of items."""
+        return excerpts.sources(self._database, ids)
+
+    def stored_samples(self, number: int) -> list[StoredItem]:
+        """Up to so many items that succeeded, from evenly spread places of the list."""
+        return excerpts.stored_samples(self._database, number)
+
+    def timings(self, number: int) -> list[dict[str, float]]:
+        """Seconds by phase of up to so many items, from evenly spread places of the list."""
+        return excerpts.timings(self._database, number)

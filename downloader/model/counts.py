@@ -1,4 +1,4 @@
-"""How many items of an output stand where. Pure."""
+"""How many items of an output stand where, and what failed. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,3 +21,14 @@ class Counts:
     failing_hosts: tuple[tuple[str, int], ...]
     bytes_downloaded: int
     bytes_written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Failures of one kind, host ("" for files) and status. `examples` are masked sources with their messages."""
+
+    kind: str
+    host: str
+    http_status: int | None
+    items: int
+    examples: tuple[tuple[str, str], ...]

@@ -9,6 +9,7 @@ any other success does.
 
 from dataclasses import dataclass
 
+from downloader.config.settings import DownloadOptions
 from downloader.scheduling.interface import Block, HostFailure
 
 _PAUSES = 4
@@ -156,3 +157,9 @@ class CircuitBreaker:
     def set_aside(self) -> list[SetAside]:
         """The hosts of which tasks were not done, those with the most first."""
         return sorted(self._set_aside.values(), key=lambda entry: -entry.items)
+
+
+def breaker_of(settings: DownloadOptions) -> CircuitBreaker:
+    """Hosts that refuse at once are given as long as one request may hang, and no more than the default for that."""
+    attempts = None if settings.host_failures == "off" else settings.host_failures
+    return CircuitBreaker(attempts, min(settings.timeout, DownloadOptions().timeout))

@@ -167,7 +167,16 @@ class Members:
         shard.pipe.close()
         del self._shards[shard.number]
         shard.kill()  # it has closed its pipe, and may still be there
-        last = replace(shard.gauges, queue_depth=0, in_hand=0, worker_rss_bytes=None, pids=())
+        used = shard.gauges.shards_usage._replace(rss_bytes=0), shard.gauges.workers._replace(rss_bytes=0)
+        last = replace(
+            shard.gauges,
+            queue_depth=0,
+            in_hand=0,
+            worker_rss_bytes=None,
+            pids=(),
+            shards_usage=used[0],
+            workers=used[1],
+        )
         self._past.append(
             replace(last, queue_size=0, threads=0, shards=0, rebuilds=last.rebuilds + 1) if is_replaced else last
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing import current_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -119,6 +120,7 @@ class _Shard:
             screening=Screening(outputs, self._claims if settings.source.dedup else None),
             emit=self._facts.emit,
             stop=self._stop,
+            name=current_process().name,
         )
         self._gauges_due_s = 0.0
         self._handlers: dict[type, Callable[..., None]] = {

@@ -2,10 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import reduce
+from typing import NamedTuple, Protocol
 
 from downloader.model.hosts import HostWait
 from downloader.model.items import Fact
+
+
+class ProcessUsage(NamedTuple):
+    """What processes of one kind have used: CPU time since the run began, and resident memory now."""
+
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+
+    def plus(self, other: "ProcessUsage") -> "ProcessUsage":
+        """That of both together."""
+        return ProcessUsage(self.cpu_s + other.cpu_s, self.rss_bytes + other.rss_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +29,7 @@ class Sample:
     without a transform stage. `worker_rss_bytes` is the largest resident size of a transform process now.
     `received_bytes` came from servers so far, those of incomplete bodies too. `waits` are the hosts that are asked
     nothing for now. `in_hand` items are being downloaded or transformed; `is_stopping` says that no more will be.
+    `parent`, `shards` and `workers` say what this process, the shards and the transform processes use.
     """
 
     at_s: float
@@ -30,6 +43,9 @@ class Sample:
     waits: Sequence[HostWait] = ()
     in_hand: int = 0
     is_stopping: bool = False
+    parent: ProcessUsage = ProcessUsage()
+    shards: ProcessUsage = ProcessUsage()
+    workers: ProcessUsage = ProcessUsage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,7 @@ class Gauges:
     process. `rebuilds` counts worker pools that were replaced, `threads` the downloads that there may be at a time.
     With `--threads auto`, `pace` gives the reason for that number. `transport` is the package that speaks HTTP.
     `shards` counts the processes that they are in, and `pids` are those of the processes that they have started.
+    `shards_usage` says what these processes use, where there are shards, `workers` what the transform processes do.
     """
 
     queue_depth: int = 0
@@ -56,6 +73,37 @@ class Gauges:
     transport: str | None = None
     shards: int = 1
     pids: tuple[int, ...] = ()
+    shards_usage: ProcessUsage = ProcessUsage()
+    workers: ProcessUsage = ProcessUsage()
+
+    def sample(
+        self,
+        *,
+        at_s: float,
+        listed: int,
+        planned: bool,
+        finished_before: int,
+        waits: Sequence[HostWait],
+        is_stopping: bool,
+        parent: ProcessUsage,
+    ) -> Sample:
+        """A sample of the run with these gauges, and what else it is made of."""
+        return Sample(
+            at_s=at_s,
+            listed=listed,
+            planned=planned,
+            finished_before=finished_before,
+            queue_depth=self.queue_depth,
+            queue_size=self.queue_size,
+            worker_rss_bytes=self.worker_rss_bytes,
+            received_bytes=self.received_bytes,
+            waits=waits,
+            in_hand=self.in_hand,
+            is_stopping=is_stopping,
+            parent=parent,
+            shards=self.shards_usage,
+            workers=self.workers,
+        )
 
 
 def together(every: Sequence[Gauges]) -> Gauges:
@@ -73,6 +121,8 @@ def together(every: Sequence[Gauges]) -> Gauges:
         pace=next((each.pace for each in every if each.pace), None),
         transport=next((each.transport for each in every if each.transport), None),
         shards=sum(each.shards for each in every),
+        shards_usage=reduce(ProcessUsage.plus, (each.shards_usage for each in every), ProcessUsage()),
+        workers=reduce(ProcessUsage.plus, (each.workers for each in every), ProcessUsage()),
     )
 
 

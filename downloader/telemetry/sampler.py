@@ -1,10 +1,17 @@
 """Processes from outside: their memory, their CPU time, their children, and their end. The only user of psutil."""
 
+import os
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
+
+from downloader.telemetry.interface import ProcessUsage
+
+_USAGE_INTERVAL_S = 0.5
+"""Seconds between two looks at the CPU time of the same processes: 50 us for each process and look."""
 
 
 def largest_rss_bytes(pids: Iterable[int]) -> int | None:
@@ -14,6 +21,55 @@ def largest_rss_bytes(pids: Iterable[int]) -> int | None:
         with suppress(psutil.Error):
             sizes.append(int(psutil.Process(pid).memory_info().rss))
     return max(sizes, default=None)
+
+
+class UsageMeter:
+    """CPU time and memory of processes that come and go. What those that are gone have used still counts.
+
+    Between two looks at them `interval_s` seconds pass at least.
+    """
+
+    def __init__(self, interval_s: float = _USAGE_INTERVAL_S) -> None:
+        self._interval_s = interval_s
+        self._processes: dict[int, tuple[psutil.Process, float]] = {}
+        """By number, with the CPU time that is counted already."""
+        self._usage = ProcessUsage()
+        self._due_s = 0.0
+
+    def usage(self, pids: Iterable[int]) -> ProcessUsage:
+        """What the processes have used so far, as of the last look."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s = now_s + self._interval_s
+            self._look(pids)
+        return self._usage
+
+    def _look(self, pids: Iterable[int]) -> None:
+        cpu_s, rss_bytes = self._usage.cpu_s, 0
+        found = {}
+        for pid in pids:
+            with suppress(psutil.Error):
+                process, counted_s = self._processes.get(pid) or (psutil.Process(pid), 0.0)
+                times = process.cpu_times()
+                rss_bytes += process.memory_info().rss
+                used_s = times.user + times.system
+                cpu_s += max(used_s - counted_s, 0.0)
+                found[pid] = process, used_s
+        self._processes = found
+        self._usage = ProcessUsage(cpu_s, rss_bytes)
+
+
+class OwnUsageMeter:
+    """CPU time since this was made, and memory, of this process."""
+
+    def __init__(self) -> None:
+        self._meter = UsageMeter()
+        self._before_s = time.process_time()
+
+    def usage(self) -> ProcessUsage:
+        """What this process uses; looked at twice a second at most."""
+        usage = self._meter.usage([os.getpid()])
+        return usage._replace(cpu_s=max(usage.cpu_s - self._before_s, 0.0))
 
 
 def cpu_time_s(pid: int) -> float | None:

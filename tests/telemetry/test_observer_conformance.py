@@ -1,7 +1,9 @@
 """Every observer takes whatever a run tells it, in any order, and ends cleanly."""
 
 import io
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from facts import KINDS, a_fact, an_item
@@ -12,6 +14,8 @@ from downloader.telemetry.counters import RunCounters
 from downloader.telemetry.interface import Observer, Observers, Sample
 from downloader.telemetry.meters import QueueMeter, StageMeters
 from downloader.telemetry.progress import Progress
+from downloader.telemetry.timeline import TimelineRecorder
+from downloader.telemetry.trace import TraceWriter
 from downloader.telemetry.views import Style, view
 
 
@@ -23,6 +27,14 @@ def unowned(_item: Item, _sha256: str) -> None:
     return None
 
 
+def timeline() -> Observer:
+    return TimelineRecorder(Path(os.devnull) / "timeline.json", started_s=0.0)  # that can never be saved
+
+
+def trace() -> Observer:
+    return TraceWriter(Path(os.devnull), started_s=0.0)
+
+
 OBSERVERS: dict[str, Callable[[], Observer]] = {
     "counters": RunCounters,
     "stage meters": StageMeters,
@@ -30,6 +42,8 @@ OBSERVERS: dict[str, Callable[[], Observer]] = {
     "bars": lambda: progress("bar"),
     "plain lines": lambda: progress("plain"),
     "JSON lines": lambda: progress("json"),
+    "timeline": timeline,
+    "trace": trace,
     "nothing": lambda: progress("none"),
     "duplicates": lambda: Duplicates(unowned),
     "several": lambda: Observers([RunCounters(), StageMeters()]),

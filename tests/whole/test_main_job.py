@@ -288,6 +288,7 @@ def test_the_demonstration(cli: Command) -> None:
         done = call("demo", "--images", "4", "-o", "demo")
         assert done.code == 0, done.err
         assert "4 of 7 succeeded, 3 failed" in done.err
+        assert done.err.splitlines()[-1] == "  report      demo/.downloader/report.html"
     assert len(hashes(cli.folder / "demo")) == 4
 
 

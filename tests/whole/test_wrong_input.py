@@ -38,7 +38,6 @@ def _photo(tmp_path: Path) -> None:
         (["run", "x.jpg", "--config", "absent.toml"], "absent.toml"),
         (["process", "https://example.com/x.jpg"], "network"),
         (["status", "out", "--state", "happy"], "--state"),
-        (["report", "out"], "not there yet"),
         (["bench"], "not there yet"),
         (["nonsense"], "nonsense"),
     ],
