@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from multiprocessing import Pipe as Pipes
 from typing import Any
 
@@ -17,6 +18,7 @@ from downloader.shards.process import ShardConfig
 from downloader.telemetry.interface import Gauges, together
 from downloader.telemetry.sampler import descendants, kill_helpers
 from downloader.transform.processes import kill_fork_server, start_context, starting
+from downloader.transform.recovery import is_futile_start
 
 TICK_S = 0.1
 """Seconds that are waited at most."""
@@ -26,8 +28,6 @@ Shards give one every 0.25 s."""
 _LOCAL_ITEMS_PER_PROCESS = 24
 """Local items that a shard has in hand for each transform process: a process takes up to 16 at once, and needs the next
 ones while its results travel."""
-_MAX_START_ATTEMPTS = 20
-"""As many as of worker pools at the start of a run."""
 _START_PATIENCE_S = 10.0
 """Seconds that the fork server may take to start a process; then it is stopped, and replaced."""
 _END_PATIENCE_S = 5.0
@@ -137,14 +137,15 @@ class Members:
 
     def start(self, config: ShardConfig) -> None:
         """Start one, without waiting for it; raises CannotGoOn if no process can be started."""
-        for _ in range(_MAX_START_ATTEMPTS):
+        began_s = time.monotonic()
+        for attempts in count(1):
             try:
                 self._start(config)
             except BrokenProcessPool as problem:  # the fork server has died or is stopped: the next attempt has another
-                last = problem
+                if is_futile_start(attempts, time.monotonic() - began_s):
+                    raise CannotGoOn(f"shards cannot be started: {problem}") from problem
             else:
                 return
-        raise CannotGoOn(f"shards cannot be started: {last}") from last
 
     def _start(self, config: ShardConfig) -> None:
         from_shard, shard_sends = Pipes(duplex=False)

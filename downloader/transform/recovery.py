@@ -22,6 +22,8 @@ MIN_PATIENCE_S = 8.0
 
 _MIN_FUTILE_FAILURES = 10
 _MIN_FUTILE_S = 60.0
+_MIN_FUTILE_STARTS = 20
+_MIN_FUTILE_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,15 @@ class LifeSigns:
     def silent_s(self, now_s: float) -> float:
         """Seconds for which nothing has changed although it should."""
         return 0.0 if self._changed_s is None else now_s - self._changed_s
+
+
+def is_futile_start(attempts: int, seconds: float) -> bool:
+    """Whether so many attempts to start processes, in so much time, say that something is wrong with the machine.
+
+    Under a kill every 0.3 s, which is about what a pool needs to start, half of them die, and nearly all on a machine
+    that is busy with something else: hence both a number and a time.
+    """
+    return attempts >= _MIN_FUTILE_STARTS and seconds >= _MIN_FUTILE_START_S
 
 
 class FailureStreak:

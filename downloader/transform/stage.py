@@ -19,7 +19,7 @@ from downloader.transform.picture import plain
 from downloader.transform.pool import WorkerPool
 from downloader.transform.processes import resume_helpers
 from downloader.transform.quarantine import Quarantine
-from downloader.transform.recovery import Assignment, FailureStreak, judge
+from downloader.transform.recovery import Assignment, FailureStreak, is_futile_start, judge
 from downloader.transform.results import DiskFull, WorkerResult, interrupted_spans, timed_out
 from downloader.transform.watchdog import Watchdog
 from downloader.transform.worker import WorkerConfig
@@ -28,9 +28,6 @@ _POLL_INTERVAL_S = 0.1
 """Seconds between looks at slots, backlog and quarantine while no result arrives."""
 _MAX_START_TIMEOUTS = 3
 """Pools that may not come up in time when a run starts."""
-_MAX_START_ATTEMPTS = 20
-"""Pools that may die before they are up when a run starts; then something is wrong with the machine. Under a kill every
-0.3 s, which is about what a pool needs to start, half of them die: with a limit of five, 1 run in 15 gave up."""
 
 
 class TransformStage:
@@ -74,8 +71,9 @@ class TransformStage:
     def wait_until_up(self) -> None:
         """Wait for the processes to be ready; raises CannotGoOn if they cannot be started."""
         attempts = timeouts = 1
+        began_s = time.monotonic()
         while (problem := self._try_start()) is not None:
-            if attempts == _MAX_START_ATTEMPTS or timeouts == _MAX_START_TIMEOUTS:
+            if is_futile_start(attempts, time.monotonic() - began_s) or timeouts == _MAX_START_TIMEOUTS:
                 raise CannotGoOn(f"transform processes cannot be started: {plain(problem)}") from problem
             attempts += 1
             timeouts += isinstance(problem, TimeoutError)

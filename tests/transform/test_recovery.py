@@ -16,6 +16,7 @@ from downloader.transform.recovery import (
     LifeSigns,
     crash_message,
     exit_cause,
+    is_futile_start,
     is_to_blame,
     judge,
     patience_s,
@@ -126,3 +127,10 @@ def test_a_result_ends_the_streak() -> None:
         if now_s % 50 == 0:
             streak.progress()
         streak.failure(now_s)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds", "futile"), [(1, 60.0, False), (19, 60.0, False), (200, 9.9, False), (20, 10.0, True)]
+)
+def test_a_start_is_futile_after_many_attempts_and_some_time(attempts: int, seconds: float, *, futile: bool) -> None:
+    assert is_futile_start(attempts, seconds) is futile
