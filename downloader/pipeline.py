@@ -43,7 +43,7 @@ from downloader.screening import Duplicates, Screening
 from downloader.shards.shares import shard_count, shares_of
 from downloader.sinks.grouping import for_sink
 from downloader.sinks.selection import check_sink, open_sink
-from downloader.sources import SourceCounters, open_sources, read_rows
+from downloader.sources import SourceCounters, expanded, open_sources, read_rows
 from downloader.stages import StageGroup, Stages
 from downloader.stop import Stop
 from downloader.storage.places import open_store
@@ -72,6 +72,7 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
     settings = for_sink(settings)
     check_sink(settings)
     check_libraries(settings.transform)
+    settings = replace(settings, sources=expanded(settings.sources))
     seen = SourceCounters()
     sources = open_sources(settings, stdin or sys.stdin, seen)
     for source in sources:

@@ -49,7 +49,7 @@ _STATES = ("pending", "fetched", "succeeded", "failed", "skipped")
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="URL, list of URLs (.txt, .txt.gz, - for stdin), image or folder"),
+    typer.Argument(metavar="SOURCE...", help="URL, list of URLs (.txt, .txt.gz, - for stdin), image, folder or .tar"),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings file (TOML)")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the summary as JSON on stdout")]

@@ -8,6 +8,8 @@
     tabular.py     what the columns of a table become
     parquet.py     Parquet tables
     folder.py      folders of images
+    tar.py         tars of images, WebDatasets among them
+    patterns.py    patterns and folders of lists, expanded before all of these
 
 Neither lists nor folders are held in memory.
 """
@@ -31,12 +33,14 @@ from downloader.sources.json_lines import parse_json_lines
 from downloader.sources.kinds import STDIN, Kind, kind_of
 from downloader.sources.lists import ListFile, ListSource, Parser, Stdin
 from downloader.sources.parquet import ParquetSource
+from downloader.sources.patterns import expanded
 from downloader.sources.tabular import Columns
+from downloader.sources.tar import TarSource
 from downloader.sources.text import parse_text
 
 _TABLES = frozenset(("csv", "tsv", "jsonl", "parquet"))
 
-__all__ = ["Source", "SourceCounters", "open_sources", "read_rows"]
+__all__ = ["Source", "SourceCounters", "expanded", "open_sources", "read_rows"]
 
 
 def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: SourceCounters) -> list[Source]:
@@ -59,7 +63,7 @@ def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: 
         _check_boxes(settings, kinds)
     opened: list[Source] = []
     for position, (argument, kind) in enumerate(zip(settings.sources, kinds, strict=True), start=1):
-        if settings.is_local and kind not in {"folder", "image"}:
+        if settings.is_local and kind not in {"folder", "image", "tar"}:
             raise SourceError(_needs_network(argument, kind))
         match kind:
             case "url":
@@ -74,6 +78,8 @@ def open_sources(settings: Settings, stdin: TextIO | BinaryIO | None, counters: 
                     counters=counters,
                 )
                 opened.append(source)
+            case "tar":
+                opened.append(_tar_source(argument, settings, counters))
             case _:
                 opened.append(_list_source(argument, kind, settings, stdin, counters))
     return opened
@@ -104,6 +110,17 @@ def _check_boxes(settings: Settings, kinds: Sequence[Kind]) -> None:
     for argument, kind in zip(settings.sources, kinds, strict=True):
         if kind not in _TABLES:
             raise SourceError(f"{argument}: has no columns, so nothing of it would be blurred; leave out --bbox-column")
+
+
+def _tar_source(path: str, settings: Settings, counters: SourceCounters) -> TarSource:
+    options = settings.source
+    return TarSource(
+        path=path,
+        all_files=options.all_files,
+        caption=options.caption_column,
+        kept=options.kept_columns,
+        counters=counters,
+    )
 
 
 def _needs_network(argument: str, kind: Kind) -> str:

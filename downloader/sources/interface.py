@@ -1,4 +1,4 @@
-"""The protocol of a source of rows. Implementations: `arguments`, `lists`, `parquet`, `folder`."""
+"""The protocol of a source of rows. Implementations: `arguments`, `lists`, `parquet`, `folder`, `tar`."""
 
 from collections.abc import Iterator
 from typing import Protocol

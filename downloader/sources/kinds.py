@@ -2,22 +2,24 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Final, Literal, cast
 
 from downloader.errors import SourceError
 from downloader.sources.folder import is_image_name
 
 ListFormat = Literal["txt", "csv", "tsv", "jsonl", "parquet", "aria2"]
-Kind = Literal["url", "image", "folder"] | ListFormat
+Kind = Literal["url", "image", "folder", "tar"] | ListFormat
 
 STDIN: Final = "-"
 """The argument that stands for a list on stdin."""
+_NO_SOURCE: Final = (
+    "neither an image, a tar nor a list by its name (.txt .csv .tsv .jsonl, each also .gz or .zst; .parquet)"
+)
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _LIST_NAME = re.compile(r"\.(?:(txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|(parquet))\Z", re.IGNORECASE)
-_PLANNED_SUFFIXES: Final = frozenset({".tar"})
-"""Suffixes of sources that a later version reads."""
+_TAR = re.compile(r"\.tar\Z", re.IGNORECASE)
+_COMPRESSED_TAR = re.compile(r"\.(?:tar\.(?:gz|zst|bz2|xz)|tgz)\Z", re.IGNORECASE)
 
 
 def kind_of(argument: str, input_format: ListFormat | Literal["auto"]) -> Kind:
@@ -36,17 +38,20 @@ def kind_of(argument: str, input_format: ListFormat | Literal["auto"]) -> Kind:
         return "folder"
     if not os.path.exists(argument):  # noqa: PTH110 - as above
         raise SourceError(f"{argument}: no such file or folder; a URL begins with https:// or http://")
-    if is_image_name(argument):
+    return _kind_of_file(argument, input_format)
+
+
+def _kind_of_file(path: str, input_format: ListFormat | Literal["auto"]) -> Kind:
+    if is_image_name(path):
         return "image"
+    if _TAR.search(path):
+        return "tar"
+    if _COMPRESSED_TAR.search(path):
+        raise SourceError(
+            f"{path}: the images of a tar are read in place, so it must not be compressed; unpack it to .tar"
+        )
     if input_format != "auto":
         return input_format
-    if named := _LIST_NAME.search(argument):
+    if named := _LIST_NAME.search(path):
         return cast("ListFormat", (named[1] or named[2]).lower())
-    raise SourceError(f"{argument}: {_reason(argument)}; --input-format txt reads a file as one URL a line")
-
-
-def _reason(path: str) -> str:
-    """Why a file is no source."""
-    if planned := _PLANNED_SUFFIXES.intersection(map(str.lower, Path(path).suffixes[-2:])):
-        return f"{min(planned)} files come in a later version"
-    return "neither an image nor a list by its name (.txt .csv .tsv .jsonl, each also .gz or .zst; .parquet)"
+    raise SourceError(f"{path}: {_NO_SOURCE}; --input-format txt reads a file as one URL a line")

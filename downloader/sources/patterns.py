@@ -1,0 +1,95 @@
+"""Patterns in place of file names: `{00000..00099}.tar`, `{a,b}.csv`, `lists/*.parquet`, and folders of lists.
+
+A shell expands most of them itself; a configuration file, a quoted argument and a program that uses this as a library
+do not.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from downloader.errors import SourceError
+from downloader.sources.folder import entries, is_image_name
+
+MAX_NAMES: Final = 100_000
+"""Names that one argument may stand for."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_LIST_NAME = re.compile(r"\.(?:(?:txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|parquet|tar)\Z", re.IGNORECASE)
+
+
+def expanded(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The sources that arguments stand for, in order. What names something, or has no pattern, stands for itself.
+
+    Raises:
+        SourceError: a pattern matches nothing, or too much.
+    """
+    return tuple(name for argument in arguments for name in _expand(argument))
+
+
+def _expand(argument: str) -> Sequence[str]:
+    if argument == "-" or _URL.match(argument):
+        return [argument]
+    if os.path.isdir(argument):  # noqa: PTH112 - unlike Path, returns False for text that cannot be a path
+        return _lists_in(argument) or [argument]
+    if os.path.exists(argument) or not (_BRACES.search(argument) or glob.has_magic(argument)):  # noqa: PTH110 - as above
+        return [argument]
+    names = list(islice(_matching(argument), MAX_NAMES + 1))
+    if len(names) > MAX_NAMES:
+        raise SourceError(f"{argument}: stands for more than {MAX_NAMES} names; give it in parts")
+    if not names:
+        raise SourceError(f"{argument}: no file matches; a pattern is taken literally only if such a file exists")
+    return names
+
+
+def _matching(argument: str) -> Iterator[str]:
+    for name in braces(argument):
+        if glob.has_magic(name):
+            yield from sorted(glob.iglob(name, recursive=True))  # noqa: PTH207 - text, as it was written
+        else:
+            yield name
+
+
+def braces(text: str) -> Iterator[str]:
+    """What braces stand for, as in a shell: `{a,b}` for each of its parts, `{08..11}` for numbers of the same width.
+
+    Braces with neither a comma nor a range stand for themselves.
+    """
+    for found in _BRACES.finditer(text):
+        if (alternatives := _alternatives(found[1])) is not None:
+            head, tail = text[: found.start()], text[found.end() :]
+            for alternative in alternatives:
+                for rest in braces(tail):
+                    yield f"{head}{alternative}{rest}"
+            return
+    yield text
+
+
+def _alternatives(inner: str) -> Iterator[str] | None:
+    if match := _RANGE.fullmatch(inner):
+        first, last = int(match[1]), int(match[2])
+        is_padded = any(len(end) > 1 and end.startswith("0") for end in match.groups())
+        width = max(map(len, match.groups())) if is_padded else 0
+        step = 1 if first <= last else -1
+        return (f"{number:0{width}}" for number in range(first, last + step, step))
+    return iter(inner.split(",")) if "," in inner else None
+
+
+def _lists_in(folder: str) -> list[str]:
+    """The lists and tars of a folder that holds nothing else to be taken: no image, and no other folder."""
+    lists = []
+    try:
+        for name, kind in islice(entries(folder), MAX_NAMES + 1):
+            if name.startswith("."):
+                continue
+            if kind == "folder" or is_image_name(name):
+                return []
+            if kind == "file" and _LIST_NAME.search(name):
+                lists.append(os.path.join(folder, name))  # noqa: PTH118 - text, as it was written
+    except OSError:  # the folder itself is checked later
+        return []
+    return lists if len(lists) <= MAX_NAMES else []
