@@ -72,7 +72,7 @@ def run(settings: Settings, *, stop: Stop | None = None, stdin: TextIO | BinaryI
     settings = for_sink(settings)
     check_sink(settings)
     check_libraries(settings.transform)
-    settings = replace(settings, sources=expanded(settings.sources))
+    settings = replace(settings, sources=expanded(settings.sources, is_local=settings.is_local))
     seen = SourceCounters()
     sources = open_sources(settings, stdin or sys.stdin, seen)
     for source in sources:

@@ -19,23 +19,27 @@ MAX_NAMES: Final = 100_000
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_TAR = re.compile(r"\.tar\Z", re.IGNORECASE)
+_PEEKED_BYTES: Final = 4096
 _LIST_NAME = re.compile(r"\.(?:(?:txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|parquet|tar)\Z", re.IGNORECASE)
 
 
-def expanded(arguments: Sequence[str]) -> tuple[str, ...]:
+def expanded(arguments: Sequence[str], *, is_local: bool = False) -> tuple[str, ...]:
     """The sources that arguments stand for, in order. What names something, or has no pattern, stands for itself.
+
+    With `is_local` a folder stands for its tars only, since lists are of no use without a network.
 
     Raises:
         SourceError: a pattern matches nothing, or too much.
     """
-    return tuple(name for argument in arguments for name in _expand(argument))
+    return tuple(name for argument in arguments for name in _expand(argument, is_local=is_local))
 
 
-def _expand(argument: str) -> Sequence[str]:
+def _expand(argument: str, *, is_local: bool) -> Sequence[str]:
     if argument == "-" or _URL.match(argument):
         return [argument]
     if os.path.isdir(argument):  # noqa: PTH112 - unlike Path, returns False for text that cannot be a path
-        return _lists_in(argument) or [argument]
+        return _lists_in(argument, _TAR if is_local else _LIST_NAME) or [argument]
     if os.path.exists(argument) or not (_BRACES.search(argument) or glob.has_magic(argument)):  # noqa: PTH110 - as above
         return [argument]
     names = list(islice(_matching(argument), MAX_NAMES + 1))
@@ -79,8 +83,11 @@ def _alternatives(inner: str) -> Iterator[str] | None:
     return iter(inner.split(",")) if "," in inner else None
 
 
-def _lists_in(folder: str) -> list[str]:
-    """The lists and tars of a folder that holds nothing else to be taken: no image, and no other folder."""
+def _lists_in(folder: str, wanted: re.Pattern[str]) -> list[str]:
+    """The lists and tars of a folder that holds nothing else to be taken: no image, and no other folder.
+
+    A `.txt` is a list there if it begins with a URL: it may well be notes.
+    """
     lists = []
     try:
         for name, kind in islice(entries(folder), MAX_NAMES + 1):
@@ -88,8 +95,16 @@ def _lists_in(folder: str) -> list[str]:
                 continue
             if kind == "folder" or is_image_name(name):
                 return []
-            if kind == "file" and _LIST_NAME.search(name):
-                lists.append(os.path.join(folder, name))  # noqa: PTH118 - text, as it was written
+            path = os.path.join(folder, name)  # noqa: PTH118 - text, as it was written
+            if kind == "file" and wanted.search(name) and (not name.lower().endswith(".txt") or _begins_with_url(path)):
+                lists.append(path)
     except OSError:  # the folder itself is checked later
         return []
     return lists if len(lists) <= MAX_NAMES else []
+
+
+def _begins_with_url(path: str) -> bool:
+    with open(path, "rb") as file:  # noqa: PTH123 - text, as it was written
+        lines = [line.strip() for line in file.read(_PEEKED_BYTES).splitlines()]
+    first = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    return first.removeprefix(b"\xef\xbb\xbf").lower().startswith((b"http://", b"https://"))

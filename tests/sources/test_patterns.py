@@ -72,10 +72,13 @@ def test_no_match_and_too_many_are_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_lists_stands_for_them(tmp_path: Path) -> None:
-    """Unless there is an image or another folder in it: then it is a folder of images."""
-    for name in ("b.parquet", "a.txt", "notes.md", ".hidden.txt"):
+    """Unless there is an image or another folder in it: then it is a folder of images. Notes are no list."""
+    for name in ("b.parquet", "c.tar", "notes.md", ".hidden.txt", "notes.txt"):
         (tmp_path / name).touch()
-    assert expanded([str(tmp_path)]) == (f"{tmp_path}/a.txt", f"{tmp_path}/b.parquet")
+    (tmp_path / "a.txt").write_text("# a list\n\nhttp://example.com/a.jpg\n")
+    lists = [f"{tmp_path}/{name}" for name in ("a.txt", "b.parquet", "c.tar")]
+    assert expanded([str(tmp_path)]) == tuple(lists)
+    assert expanded([str(tmp_path)], is_local=True) == (lists[-1],)
     (tmp_path / "c.jpg").touch()
     assert expanded([str(tmp_path)]) == (str(tmp_path),)
 
@@ -88,6 +91,6 @@ def test_a_folder_with_too_many_lists_is_left_to_the_folder_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patterns, "MAX_NAMES", 1)
-    for name in ("a.txt", "b.txt", "c.txt"):
+    for name in ("a.csv", "b.csv", "c.csv"):
         (tmp_path / name).touch()
     assert expanded([str(tmp_path)]) == (str(tmp_path),)
