@@ -142,7 +142,7 @@ class Members:
             try:
                 self._start(config)
             except BrokenProcessPool as problem:  # the fork server has died or is stopped: the next attempt has another
-                if is_futile_start(attempts, time.monotonic() - began_s):
+                if is_futile_start(attempts, time.monotonic() - began_s, have_run=bool(self._past)):
                     raise CannotGoOn(f"shards cannot be started: {problem}") from problem
             else:
                 return

@@ -148,13 +148,15 @@ class LifeSigns:
         return 0.0 if self._changed_s is None else now_s - self._changed_s
 
 
-def is_futile_start(attempts: int, seconds: float) -> bool:
+def is_futile_start(attempts: int, seconds: float, *, have_run: bool = False) -> bool:
     """Whether so many attempts to start processes, in so much time, say that something is wrong with the machine.
+
+    If some `have_run` already, it can start them, and gets as much time as `FailureStreak` gives.
 
     Under a kill every 0.3 s, which is about what a pool needs to start, half of them die, and nearly all on a machine
     that is busy with something else: hence both a number and a time.
     """
-    return attempts >= _MIN_FUTILE_STARTS and seconds >= _MIN_FUTILE_START_S
+    return attempts >= _MIN_FUTILE_STARTS and seconds >= (_MIN_FUTILE_S if have_run else _MIN_FUTILE_START_S)
 
 
 class FailureStreak:

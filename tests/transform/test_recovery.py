@@ -134,3 +134,8 @@ def test_a_result_ends_the_streak() -> None:
 )
 def test_a_start_is_futile_after_many_attempts_and_some_time(attempts: int, seconds: float, *, futile: bool) -> None:
     assert is_futile_start(attempts, seconds) is futile
+
+
+def test_a_start_among_others_that_have_run_gets_a_minute() -> None:
+    assert not is_futile_start(20, 59.9, have_run=True)
+    assert is_futile_start(20, 60.0, have_run=True)
