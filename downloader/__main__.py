@@ -49,8 +49,10 @@ def _may_have_shards() -> bool:
     """Whether the run will have several shards, as far as can be told before anything is loaded."""
     from downloader.cpus import usable_cpus  # noqa: PLC0415 - see above
 
-    named = [argument for argument in sys.argv if argument.startswith("--shards")]
-    return bool(named) or "DOWNLOADER_CONCURRENCY__SHARDS" in os.environ or usable_cpus() > _CPUS_OF_ONE_SHARD
+    words = " ".join(sys.argv).replace("--shards=", "--shards ").split()
+    if "--shards" in words:
+        return words[words.index("--shards") + 1 :][:1] != ["1"]
+    return "DOWNLOADER_CONCURRENCY__SHARDS" in os.environ or usable_cpus() > _CPUS_OF_ONE_SHARD
 
 
 if __name__ == "__main__":

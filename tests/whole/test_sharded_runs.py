@@ -292,3 +292,18 @@ def test_a_stopped_shard_is_replaced(cli: Command, slow_list: Path, which: int) 
     assert process.returncode == 0
     with open_output(cli.folder / "out") as view:
         assert [record["state"] for record in view.records()] == ["succeeded"] * 150
+
+
+@pytest.mark.parametrize(
+    ("options", "starts"), [(("--shards", "1"), False), (("--shards=1",), False), (("--shards", "2"), True)]
+)
+def test_one_shard_starts_no_fork_server_for_fetch(
+    cli: Command, site: Site, options: tuple[str, ...], *, starts: bool
+) -> None:
+    """Which nothing would use."""
+    site.pages = {"/a.jpg": picture()}
+    command = [sys.executable, "-X", "importtime", "-m", "downloader", "fetch", f"{site.url}/a.jpg", "-o", "out"]
+    done = subprocess.run(
+        [*command, *options], cwd=cli.folder, capture_output=True, text=True, timeout=END_S, check=True
+    )
+    assert ("multiprocessing.forkserver" in done.stderr) is starts
