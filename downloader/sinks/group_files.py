@@ -6,6 +6,7 @@ images alone, until the table is written.
 
 import os
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -67,9 +68,10 @@ class GroupFile:
         self._is_written = False
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. What was not synced may be lost, such as on a full disk: it is not recorded either."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             self._file = None
 
     def _opened(self) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import tarfile
 import time
 from collections import Counter
@@ -12,8 +13,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from filesystems import mounted
 from PIL import Image
-from support import Command, Site, picture
+from support import Command, Site, noisy, picture
 
 QUIET = ("--progress", "none", "-p", "2")
 SINKS = ("webdataset", "parquet")
@@ -279,6 +281,24 @@ def test_one_output_is_one_dataset(cli: Command, site: Site) -> None:
         done = cli(*start, *more)
         assert (done.code, done.out) == (2, "")
         assert text in done.err
+
+
+@pytest.mark.parametrize("room", ["700k", "1100k"])
+def test_a_full_disk_ends_the_run_and_the_next_one_continues(cli: Command, room: str) -> None:
+    """At two moments of appending and sealing: one line, and nothing is lost or there twice."""
+    (cli.folder / "photos").mkdir()
+    for index in range(40):
+        (cli.folder / "photos" / f"{index:02}.jpg").write_bytes(noisy(150, index))
+    out = cli.folder / "disk" / "out"
+    arguments = ("process", "photos", "-o", out, "--sink", "parquet", "--shard-size", 16, *QUIET)
+    with mounted(cli.folder / "disk", f"size={room}") as disk:
+        done = cli(*arguments)
+        assert (done.code, done.err.count("\n")) == (3, 1)
+        assert "No space left on device" in done.err
+        subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
+        assert cli(*arguments).code == 0
+        assert len({row["url"] for row in rows_of(out, "parquet")}) == len(rows_of(out, "parquet")) == 40
+        assert cli("verify", out, "--json").json["good"]
 
 
 def test_images_as_structs(cli: Command, site: Site) -> None:
