@@ -18,6 +18,7 @@ from typing import Any
 
 from downloader.model.items import Fact, Failed, Fetched, Skipped, Stored, Transformed, Unchanged, Url
 from downloader.model.spans import Phase, Span
+from downloader.model.write_errors import ends_run
 from downloader.telemetry.interface import Sample
 from downloader.telemetry.meters import Histogram
 from downloader.telemetry.series import Grid, Series
@@ -231,7 +232,8 @@ class TimelineRecorder:
             temporary.replace(self._path)
         except OSError as problem:
             self._is_broken = True
-            if self._path.parent.is_dir():  # else the output is gone, which ends the run with a message of its own
+            # A full disk, or an output that is gone, ends the run with a message of its own.
+            if not ends_run(problem.errno, root_is_usable=self._path.parent.is_dir()):
                 _log.warning("%s: cannot be written: %s; the report will lack it", self._path, problem.strerror)
 
 
