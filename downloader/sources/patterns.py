@@ -7,7 +7,7 @@ do not.
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -18,7 +18,9 @@ MAX_NAMES: Final = 100_000
 """Names that one argument may stand for."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MAX_BRACES: Final = 50
+"""Braces in one argument; 17 with two parts each stand for more than `MAX_NAMES` already."""
+_RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 _TAR = re.compile(r"\.tar\Z", re.IGNORECASE)
 _PEEKED_BYTES: Final = 4096
 _LIST_NAME = re.compile(r"\.(?:(?:txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|parquet|tar)\Z", re.IGNORECASE)
@@ -42,20 +44,26 @@ def _expand(argument: str, *, is_local: bool) -> Sequence[str]:
         return _lists_in(argument, _TAR if is_local else _LIST_NAME) or [argument]
     if os.path.exists(argument) or not (_BRACES.search(argument) or glob.has_magic(argument)):  # noqa: PTH110 - as above
         return [argument]
-    names = list(islice(_matching(argument), MAX_NAMES + 1))
-    if len(names) > MAX_NAMES:
-        raise SourceError(f"{argument}: stands for more than {MAX_NAMES} names; give it in parts")
+    if len(_BRACES.findall(argument)) > _MAX_BRACES:
+        raise SourceError(f"{argument}: has more than {_MAX_BRACES} braces; give it in parts")
+    patterns = _bounded(braces(argument), argument)
+    names = _bounded((name for pattern in patterns for name in _matching(pattern)), argument)
     if not names:
         raise SourceError(f"{argument}: no file matches; a pattern is taken literally only if such a file exists")
     return names
 
 
-def _matching(argument: str) -> Iterator[str]:
-    for name in braces(argument):
-        if glob.has_magic(name):
-            yield from sorted(glob.iglob(name, recursive=True))  # noqa: PTH207 - text, as it was written
-        else:
-            yield name
+def _matching(pattern: str) -> Sequence[str]:
+    if not glob.has_magic(pattern):
+        return [pattern]
+    return sorted(_bounded(glob.iglob(pattern, recursive=True), pattern))  # noqa: PTH207 - text, as it was written
+
+
+def _bounded(names: Iterable[str], argument: str) -> list[str]:
+    found = list(islice(names, MAX_NAMES + 1))
+    if len(found) > MAX_NAMES:
+        raise SourceError(f"{argument}: stands for more than {MAX_NAMES} names; give it in parts")
+    return found
 
 
 def braces(text: str) -> Iterator[str]:
@@ -86,7 +94,8 @@ def _alternatives(inner: str) -> Iterator[str] | None:
 def _lists_in(folder: str, wanted: re.Pattern[str]) -> list[str]:
     """The lists and tars of a folder that holds nothing else to be taken: no image, and no other folder.
 
-    A `.txt` is a list there if it begins with a URL: it may well be notes.
+    A `.txt` is a list there if it begins with a URL: it may well be notes. A table beside a tar of the same name, as
+    `--sink webdataset` and img2dataset write it, tells of the images in the tar, and is no list.
     """
     lists = []
     try:
@@ -100,11 +109,17 @@ def _lists_in(folder: str, wanted: re.Pattern[str]) -> list[str]:
                 lists.append(path)
     except OSError:  # the folder itself is checked later
         return []
+    tars = {path[: -len(".tar")] for path in lists if _TAR.search(path)}
+    lists = [path for path in lists if not (path.endswith(".parquet") and path.removesuffix(".parquet") in tars)]
     return lists if len(lists) <= MAX_NAMES else []
 
 
 def _begins_with_url(path: str) -> bool:
-    with open(path, "rb") as file:  # noqa: PTH123 - text, as it was written
-        lines = [line.strip() for line in file.read(_PEEKED_BYTES).splitlines()]
+    """Whether a file begins with a URL, or cannot be read: then the check of the sources says so."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - text, as it was written
+            lines = [line.strip() for line in file.read(_PEEKED_BYTES).splitlines()]
+    except OSError:
+        return True
     first = next((line for line in lines if line and not line.startswith(b"#")), b"")
     return first.removeprefix(b"\xef\xbb\xbf").lower().startswith((b"http://", b"https://"))

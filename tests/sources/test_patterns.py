@@ -69,6 +69,26 @@ def test_no_match_and_too_many_are_told(tmp_path: Path) -> None:
         expanded([f"{tmp_path}/*.parquet"])
     with pytest.raises(SourceError, match="more than 100000 names"):
         expanded(["{0..999999999}{0..999999999}.tar"])
+    with pytest.raises(SourceError, match="more than 100000 names"):
+        expanded([f"{tmp_path}/{{0..999999999}}*.tar"])
+    with pytest.raises(SourceError, match="more than 50 braces"):
+        expanded(["{1..1}" * 2000])
+    assert expanded([f"{{0..{'9' * 5000}}}.tar"]) == (f"{{0..{'9' * 5000}}}.tar",)
+
+
+def test_a_glob_is_given_up_at_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "MAX_NAMES", 2)
+    for name in "abc":
+        (tmp_path / f"{name}.csv").touch()
+    assert len(expanded([f"{tmp_path}/[ab].csv"])) == 2
+    with pytest.raises(SourceError, match="more than 2 names"):
+        expanded([f"{tmp_path}/*.csv"])
+
+
+def test_a_table_beside_its_tar_is_no_list(tmp_path: Path) -> None:
+    for name in ("0.tar", "0.parquet", "0_stats.json", "1.parquet"):
+        (tmp_path / name).touch()
+    assert expanded([str(tmp_path)]) == (f"{tmp_path}/0.tar", f"{tmp_path}/1.parquet")
 
 
 def test_a_folder_of_lists_stands_for_them(tmp_path: Path) -> None:
@@ -94,3 +114,10 @@ def test_a_folder_with_too_many_lists_is_left_to_the_folder_source(
     for name in ("a.csv", "b.csv", "c.csv"):
         (tmp_path / name).touch()
     assert expanded([str(tmp_path)]) == (str(tmp_path),)
+
+
+def test_a_list_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    """A link to itself stays a source, whose check tells the reason."""
+    (tmp_path / "a.txt").symlink_to("a.txt")
+    (tmp_path / "b.txt").write_text("http://example.com/b.jpg\n")
+    assert expanded([str(tmp_path)]) == (f"{tmp_path}/a.txt", f"{tmp_path}/b.txt")
