@@ -116,6 +116,7 @@ def _tar_source(path: str, settings: Settings, counters: SourceCounters) -> TarS
     options = settings.source
     return TarSource(
         path=path,
+        is_only=len(settings.sources) == 1,
         all_files=options.all_files,
         caption=options.caption_column,
         kept=options.kept_columns,

@@ -15,6 +15,7 @@ STDIN: Final = "-"
 _NO_SOURCE: Final = (
     "neither an image, a tar nor a list by its name (.txt .csv .tsv .jsonl, each also .gz or .zst; .parquet)"
 )
+NOT_COMPRESSED: Final = "the images of a tar are read in place, so it must not be compressed; unpack it to .tar"
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _LIST_NAME = re.compile(r"\.(?:(txt|csv|tsv|jsonl)(?:\.gz|\.zst)?|(parquet))\Z", re.IGNORECASE)
@@ -47,9 +48,7 @@ def _kind_of_file(path: str, input_format: ListFormat | Literal["auto"]) -> Kind
     if _TAR.search(path):
         return "tar"
     if _COMPRESSED_TAR.search(path):
-        raise SourceError(
-            f"{path}: the images of a tar are read in place, so it must not be compressed; unpack it to .tar"
-        )
+        raise SourceError(f"{path}: {NOT_COMPRESSED}")
     if input_format != "auto":
         return input_format
     if named := _LIST_NAME.search(path):

@@ -72,6 +72,35 @@ def test_a_tar_of_ours_is_a_source(cli: Command) -> None:
 
 
 @pytest.mark.usefixtures("samples")
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_is_no_tar_ends_the_run_only_if_it_is_alone(cli: Command, shards: int) -> None:
+    (cli.folder / "b.tar").write_bytes(b"no tar")
+    options = ("-o", "out", "-r", "50", "--shards", shards, "-p", "2", *QUIET)
+    alone = cli("process", "b.tar", *options)
+    assert (alone.code, "b.tar: is no tar" in alone.err) == (2, True)
+    assert cli("process", "{b,a}.tar", *options).code == 1
+    states = [(record["state"], record.get("kind")) for record in cli.records()]
+    assert states == [("failed", "invalid_url"), *[("succeeded", None)] * 12]
+
+
+def test_a_hostile_tar_does_not_end_the_run(cli: Command, samples: dict[str, bytes]) -> None:
+    """Paths that lead outside, names that are not UTF-8, names twice: all are below the output, and are resumed."""
+    data = samples["0/000.jpg"]
+    with tarfile.open(cli.folder / "h.tar", "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+        for name in ("../../up.jpg", "/abs.jpg", "./dot.jpg", "caf\udce9.jpg", "two.jpg", "two.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert cli("fetch", "h.tar", "-o", "deep/out", *QUIET).code == 0
+    made_files = set(cli.folder.rglob("*.jpg"))
+    assert len(made_files) == 6
+    assert all(path.is_relative_to(cli.folder / "deep/out") for path in made_files)
+    assert cli.folder / "deep/out/dot.jpg" in made_files
+    again = cli("fetch", "h.tar", "-o", "deep/out", "--json", *QUIET)
+    assert (again.code, again.json["new"], again.json["total"]) == (0, 0, 6)
+
+
+@pytest.mark.usefixtures("samples")
 def test_a_damaged_tar_beside_a_good_list(cli: Command, site: Site) -> None:
     """What was readable is made; the damage is one failed item that names the byte; nothing ends the run."""
     path = cli.folder / "a.tar"
